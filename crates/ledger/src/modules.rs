@@ -1,0 +1,18 @@
+//! Which module stands where.
+
+use crate::{context::Context, error::Result, token};
+use alloy_primitives::{Address, Bytes};
+use interfaces::addresses;
+
+/// Whether a module stands at `address`; `eth_getCode` is non-empty there.
+pub fn is_module(address: Address) -> bool {
+    addresses::ALL.contains(&address)
+}
+
+/// Hands a call to the module it is for.
+pub(crate) fn dispatch(ctx: &mut Context, data: &[u8]) -> Result<Bytes> {
+    match ctx.this {
+        addresses::TOKEN => token::dispatch(ctx, data),
+        _ => Ok(Bytes::new()),
+    }
+}
