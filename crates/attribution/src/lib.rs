@@ -1,1 +1,15 @@
-//! attribution
+//! Floor 2: who does an answer owe, and how sure are we.
+//!
+//! - [`shares`]: the one place where scores become integers; from there on money is exact.
+//! - [`spans`]: which documents an answer repeats word for word. Corroboration, never influence.
+//! - [`valuation`]: worth of data for a model's quality: KNN-Shapley, truncated Shapley, Banzhaf, clusters.
+//! - [`metrics`]: how good an attribution is: LDS with intervals, AUC, removal curves, source identification.
+//! - [`bm25`]: the text-retrieval baseline that every measure of influence is shown beside.
+//!
+//! Nothing here knows the ledger.
+
+pub mod bm25;
+pub mod metrics;
+pub mod shares;
+pub mod spans;
+pub mod valuation;
