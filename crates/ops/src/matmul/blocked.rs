@@ -1,12 +1,23 @@
-//! Drives the kernels over blocks of the operands and splits outputs over threads.
+//! Drives the tiles over blocks of the operands and splits outputs over threads.
+//!
+//! Blocks of A stay in the second cache, a panel of B in the first. No loop here changes the order in which one element of the
+//! output is folded: k-blocks are outermost and ascending for each block of columns.
 
-use super::{K_BLOCK, Out, View};
-use crate::lanes::multiversion;
+use super::kernels::{Kernels, TURN_WIDTH, kernels};
+use super::{K_BLOCK, Out, View, direct};
 use crate::path::Ctx;
 use crate::threads::for_each_task;
+use std::cell::RefCell;
 
 /// Multiply-adds below which a second thread costs more than it brings.
-const SPLIT_WORK_MIN: usize = 64 * 64 * 64;
+const SPLIT_WORK_MIN: usize = 1 << 17;
+/// Rows of A packed at a time.
+const ROWS_MAX: usize = 504;
+/// Columns of B packed at a time, and for few rows, where packed columns are used once and should not leave the first caches.
+const COLS_MAX: usize = 2048;
+const COLS_FEW_ROWS: usize = 128;
+/// Up to this many rows the weights are streamed in small pieces.
+const FEW_ROWS: usize = 32;
 
 /// `out = a b` or `out + a b`, split over threads by outputs.
 pub(crate) fn gemm(
@@ -19,23 +30,50 @@ pub(crate) fn gemm(
     out: Out,
     accumulate: bool,
 ) {
+    for_each_part(ctx, m, n, k, |i, j, m, n| {
+        gemm_one_thread(ctx, m, n, k, a.from(i, 0), b.from(0, j), out.from(i, j), accumulate);
+    });
+}
+
+/// Cuts an `m` x `n` output into a part for each thread: `part(row, column, rows, columns)`.
+pub(super) fn for_each_part(
+    ctx: &Ctx,
+    m: usize,
+    n: usize,
+    k: usize,
+    part: impl Fn(usize, usize, usize, usize) + Sync,
+) {
     if ctx.threads() == 1 || m.saturating_mul(n).saturating_mul(k) < SPLIT_WORK_MIN {
-        return gemm_one_thread(ctx, m, n, k, a, b, out, accumulate);
+        return part(0, 0, m, n);
     }
-    let parts = ctx.threads();
-    if m >= n {
-        let chunk = m.div_ceil(parts).next_multiple_of(14);
-        for_each_task(ctx, m.div_ceil(chunk), |t| {
-            let i = t * chunk;
-            gemm_one_thread(ctx, chunk.min(m - i), n, k, a.from(i, 0), b, out.from(i, 0), accumulate);
-        });
+    if m >= n && m > FEW_ROWS {
+        let chunk = m.div_ceil(ctx.threads());
+        for_each_task(ctx, m.div_ceil(chunk), |t| part(t * chunk, 0, chunk.min(m - t * chunk), n));
     } else {
-        let chunk = n.div_ceil(parts).next_multiple_of(32);
-        for_each_task(ctx, n.div_ceil(chunk), |t| {
-            let j = t * chunk;
-            gemm_one_thread(ctx, m, chunk.min(n - j), k, a, b.from(0, j), out.from(0, j), accumulate);
-        });
+        let chunk = n.div_ceil(ctx.threads()).next_multiple_of(32);
+        for_each_task(ctx, n.div_ceil(chunk), |t| part(0, t * chunk, m, chunk.min(n - t * chunk)));
     }
+}
+
+#[repr(C, align(64))]
+#[derive(Clone, Copy)]
+struct Line([f32; 16]);
+
+/// Cache-line aligned scratch of a thread.
+struct Scratch(Vec<Line>);
+
+impl Scratch {
+    fn ptr(&mut self, elements: usize) -> *mut f32 {
+        let lines = elements.div_ceil(16);
+        if self.0.len() < lines {
+            self.0.resize(lines, Line([0.0; 16]));
+        }
+        self.0.as_mut_ptr().cast()
+    }
+}
+
+thread_local! {
+    static PACKED: RefCell<(Scratch, Scratch)> = const { RefCell::new((Scratch(Vec::new()), Scratch(Vec::new()))) };
 }
 
 /// `out = a b` or `out + a b` on this thread.
@@ -49,29 +87,158 @@ pub(crate) fn gemm_one_thread(
     out: Out,
     accumulate: bool,
 ) {
-    plain(ctx, m, n, k, a, b, out, accumulate);
+    if m == 0 || n == 0 {
+        return;
+    }
+    if k == 0 {
+        if !accumulate {
+            for i in 0..m {
+                // SAFETY: row i of an m x n output.
+                unsafe { std::slice::from_raw_parts_mut(out.ptr(i, 0), n) }.fill(0.0);
+            }
+        }
+        return;
+    }
+    if m <= direct::ROWS_MAX && b.col_stride == 1 {
+        return direct::gemm(ctx, m, n, k, a, b, out, accumulate);
+    }
+    let kernels = kernels(ctx);
+    PACKED.with(|packed| {
+        let (pa, pb) = &mut *packed.borrow_mut();
+        // SAFETY: the views cover m x k and k x n, the output m x n, as their makers checked.
+        unsafe { blocks(kernels, m, n, k, a, b, out, accumulate, pa, pb) };
+    });
 }
 
-multiversion! { fn plain(m: usize, n: usize, k: usize, a: View<'_>, b: View<'_>, out: Out, accumulate: bool) {
-    for i in 0..m {
-        for j in 0..n {
-            // SAFETY: View and Out were checked against m, n and k by their makers.
-            unsafe {
-                let c = out.ptr(i, j);
-                let mut p = 0;
-                if k == 0 && !accumulate { *c = 0.0; }
-                while p < k {
-                    let end = (p + K_BLOCK).min(k);
-                    let mut acc = 0f32;
-                    for q in p..end {
-                        let x = *a.ptr().add(i * a.row_stride + q * a.col_stride);
-                        let y = *b.ptr().add(q * b.row_stride + j * b.col_stride);
-                        acc = x.mul_add(y, acc);
-                    }
-                    *c = if p == 0 && !accumulate { acc } else { *c + acc };
-                    p = end;
+/// # Safety
+/// `a` covers `m` x `k`, `b` covers `k` x `n`, `out` covers `m` x `n`; the processor runs `kernels`.
+unsafe fn blocks(
+    kernels: &Kernels,
+    m: usize,
+    n: usize,
+    k: usize,
+    a: View<'_>,
+    b: View<'_>,
+    out: Out,
+    accumulate: bool,
+    pa: &mut Scratch,
+    pb: &mut Scratch,
+) {
+    let cols_max = if m <= FEW_ROWS { COLS_FEW_ROWS } else { COLS_MAX };
+    let mut j = 0;
+    while j < n {
+        let cols = cols_max.min(n - j);
+        let mut p = 0;
+        while p < k {
+            let k_len = K_BLOCK.min(k - p);
+            let set = p == 0 && !accumulate;
+            let packed_b = pb.ptr(cols.next_multiple_of(kernels.cols) * k_len);
+            // SAFETY: the block lies inside b and the scratch holds its panels.
+            unsafe { pack_b(kernels, packed_b, b.from(p, j), cols, k_len) };
+            let mut i = 0;
+            while i < m {
+                let rows = ROWS_MAX.min(m - i);
+                let panels = Panels::new(rows, kernels.tiles.len());
+                let packed_a = pa.ptr(panels.count * kernels.a_stride * k_len);
+                // SAFETY: the block lies inside a and out, and the scratch holds its panels.
+                unsafe {
+                    pack_a(kernels, packed_a, a.from(i, p), panels, k_len);
+                    multiply(kernels, packed_a, packed_b, panels, cols, k_len, out.from(i, j), set);
+                }
+                i += rows;
+            }
+            p += k_len;
+        }
+        j += cols;
+    }
+}
+
+/// Rows cut into panels as evenly as possible, so that the last is not a sliver.
+#[derive(Clone, Copy)]
+struct Panels {
+    rows: usize,
+    count: usize,
+}
+
+impl Panels {
+    fn new(rows: usize, rows_max: usize) -> Self {
+        Panels { rows, count: rows.div_ceil(rows_max) }
+    }
+
+    /// First row and height of a panel.
+    fn get(&self, index: usize) -> (usize, usize) {
+        let first = index * self.rows / self.count;
+        (first, (index + 1) * self.rows / self.count - first)
+    }
+}
+
+/// # Safety
+/// `b` covers `k_len` x `cols`; `dst` holds the panels.
+unsafe fn pack_b(kernels: &Kernels, dst: *mut f32, b: View<'_>, cols: usize, k_len: usize) {
+    for j in (0..cols).step_by(kernels.cols) {
+        let width = kernels.cols.min(cols - j);
+        // SAFETY: inside b and dst by the caller's promise.
+        unsafe {
+            let panel = dst.add(j * k_len);
+            if b.col_stride == 1 {
+                (kernels.straight)(panel, kernels.cols, b.ptr().add(j), b.row_stride, width, k_len);
+            } else {
+                for i in (0..width).step_by(TURN_WIDTH) {
+                    let source = b.ptr().add((j + i) * b.col_stride);
+                    (kernels.turned)(
+                        panel.add(i),
+                        kernels.cols,
+                        source,
+                        b.col_stride,
+                        TURN_WIDTH.min(width - i),
+                        k_len,
+                    );
                 }
             }
         }
     }
-} }
+}
+
+/// # Safety
+/// `a` covers the panels' rows x `k_len`; `dst` holds the panels.
+unsafe fn pack_a(kernels: &Kernels, dst: *mut f32, a: View<'_>, panels: Panels, k_len: usize) {
+    for index in 0..panels.count {
+        let (first, height) = panels.get(index);
+        // SAFETY: inside a and dst by the caller's promise.
+        unsafe {
+            let panel = dst.add(index * kernels.a_stride * k_len);
+            let source = a.ptr().add(first * a.row_stride);
+            if a.row_stride == 1 && a.col_stride != 1 {
+                (kernels.straight)(panel, kernels.a_stride, source, a.col_stride, height, k_len);
+            } else {
+                (kernels.turned)(panel, kernels.a_stride, source, a.row_stride, height, k_len);
+            }
+        }
+    }
+}
+
+/// # Safety
+/// Packed panels as made above; `out` covers the panels' rows x `cols`.
+unsafe fn multiply(
+    kernels: &Kernels,
+    packed_a: *const f32,
+    packed_b: *const f32,
+    panels: Panels,
+    cols: usize,
+    k_len: usize,
+    out: Out,
+    set: bool,
+) {
+    for j in (0..cols).step_by(kernels.cols) {
+        let width = kernels.cols.min(cols - j);
+        for index in 0..panels.count {
+            let (first, height) = panels.get(index);
+            // SAFETY: by the caller's promise; height is at most the number of tiles.
+            unsafe {
+                let a = packed_a.add(index * kernels.a_stride * k_len);
+                let b = packed_b.add(j * k_len);
+                kernels.tiles[height - 1](k_len, a, b, out.ptr(first, j), out.ld, width, set);
+            }
+        }
+    }
+}

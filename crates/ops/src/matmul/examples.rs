@@ -1,6 +1,7 @@
 //! Weight gradients: products along the batch's rows that restart at every example.
 
 use super::{K_BLOCK, Out, View, blocked};
+use crate::elementwise::add;
 use crate::examples::Examples;
 use crate::path::Ctx;
 
@@ -31,26 +32,31 @@ pub fn matmul_tn_examples(
     let rows = examples.rows();
     let (a, b) = (View::rows(a, rows, m, lda).transposed(), View::rows(b, rows, n, ldb));
     let out = Out::new(c, m, n, ldc);
-    let mut product = Vec::new();
-    let mut accumulate = accumulate;
     if rows == 0 {
         return blocked::gemm(ctx, m, n, 0, a, b, out, accumulate);
     }
-    for range in examples.ranges().filter(|r| !r.is_empty()) {
-        let (first, k) = (range.start, range.len());
-        let (a, b) = (a.from(0, first), b.from(first, 0));
-        if k <= K_BLOCK || !accumulate {
-            blocked::gemm(ctx, m, n, k, a, b, out, accumulate);
-        } else {
-            // More than one block: complete the example's product before adding it.
-            product.resize(m * n, 0f32);
-            blocked::gemm(ctx, m, n, k, a, b, Out::new(&mut product, m, n, n), false);
-            for (i, row) in product.chunks_exact(n).enumerate() {
-                crate::elementwise::add(ctx, row, &mut c[i * ldc..i * ldc + n]);
+    blocked::for_each_part(ctx, m, n, rows, |i, j, m, n| {
+        let (a, b, out) = (a.from(i, 0), b.from(0, j), out.from(i, j));
+        let mut product = Vec::new();
+        let mut accumulate = accumulate;
+        for range in examples.ranges().filter(|r| !r.is_empty()) {
+            let (first, k) = (range.start, range.len());
+            let (a, b) = (a.from(0, first), b.from(first, 0));
+            if k <= K_BLOCK || !accumulate {
+                blocked::gemm_one_thread(ctx, m, n, k, a, b, out, accumulate);
+            } else {
+                // More than one block: complete the example's product before adding it.
+                product.resize(m * n, 0f32);
+                blocked::gemm_one_thread(ctx, m, n, k, a, b, Out::new(&mut product, m, n, n), false);
+                for (r, row) in product.chunks_exact(n).enumerate() {
+                    // SAFETY: row r of this part of the output.
+                    let c = unsafe { std::slice::from_raw_parts_mut(out.ptr(r, 0), n) };
+                    add(&ctx.with_threads(1), row, c);
+                }
             }
+            accumulate = true;
         }
-        accumulate = true;
-    }
+    });
 }
 
 /// The product of every example, `out[e] = At B` over example `e`'s rows: `out` is `examples.count()` x `m` x `n`.

@@ -10,8 +10,13 @@
 //!
 //! Matrices are row-major with a row stride (`ld*`), so that heads and column ranges need no copies.
 
+mod avx2;
+mod avx512;
 mod blocked;
+mod direct;
 mod examples;
+mod kernels;
+mod portable;
 mod view;
 
 pub(crate) use blocked::gemm_one_thread;

@@ -1,5 +1,8 @@
 //! The crate's integration tests, one binary.
+#![allow(clippy::needless_range_loop)]
 
 mod accuracy;
 mod attention;
 mod data;
+mod matmul;
+mod reference;
