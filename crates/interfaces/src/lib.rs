@@ -8,9 +8,11 @@
 //! stand at the addresses that scheme fixes on every chain.
 
 pub mod addresses;
+pub mod channels;
 pub mod datanets;
 pub mod errors;
 pub mod models;
+pub mod multicall3;
 pub mod operators;
 pub mod settlement;
 pub mod token;

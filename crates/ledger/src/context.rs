@@ -8,7 +8,7 @@ use crate::{
     storage::State,
 };
 use alloy_primitives::{Address, Bytes, U256};
-use alloy_sol_types::{SolEvent, SolInterface};
+use alloy_sol_types::{SolEvent, SolInterface, abi::AbiDecoderConfig};
 use interfaces::errors::ILedger;
 use primitives::Amount;
 
@@ -102,8 +102,15 @@ pub(crate) fn run(
     result
 }
 
-/// Decodes call data as one of a module's calls. Arguments must encode back to the same bytes, so that one call has one
-/// encoding.
+/// How arguments are read: canonical offsets and clean padding only, so that a call has one encoding and no two arguments
+/// share bytes (a few kilobytes could otherwise decode to a gigabyte). Bytes after the arguments are allowed: x402
+/// facilitators append an attribution suffix.
+const ARGUMENTS: AbiDecoderConfig =
+    AbiDecoderConfig::new().strict(true).validate_allow_trailing_bytes(true).memory_limit(MAX_DECODED_BYTES);
+/// Most memory that the arguments of one call may take.
+const MAX_DECODED_BYTES: usize = 64 << 20;
+
+/// Decodes call data as one of a module's calls.
 pub fn decode<I: SolInterface>(data: &[u8]) -> Result<I> {
     let selector: [u8; 4] = data
         .get(..4)
@@ -112,6 +119,6 @@ pub fn decode<I: SolInterface>(data: &[u8]) -> Result<I> {
     ensure(I::valid_selector(selector), || {
         Error::rejected(ILedger::UnknownSelector { selector: selector.into() })
     })?;
-    I::abi_decode_validate(data)
+    I::abi_decode_with_config(data, ARGUMENTS)
         .map_err(|_| Error::rejected(ILedger::MalformedCall { selector: selector.into() }))
 }

@@ -28,6 +28,7 @@
 #![cfg_attr(not(test), deny(clippy::unwrap_used))]
 
 pub mod account;
+pub mod channels;
 pub mod context;
 pub mod env;
 pub mod error;
@@ -37,6 +38,7 @@ pub mod gas;
 pub mod genesis;
 pub mod memory;
 pub mod modules;
+pub mod multicall3;
 pub mod phases;
 pub mod query;
 pub mod record;

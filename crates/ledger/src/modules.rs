@@ -1,6 +1,6 @@
 //! Which module stands where.
 
-use crate::{context::Context, error::Result, token};
+use crate::{channels, context::Context, error::Result, multicall3, token};
 use alloy_primitives::{Address, Bytes};
 use interfaces::addresses;
 
@@ -13,6 +13,9 @@ pub fn is_module(address: Address) -> bool {
 pub(crate) fn dispatch(ctx: &mut Context, data: &[u8]) -> Result<Bytes> {
     match ctx.this {
         addresses::TOKEN => token::dispatch(ctx, data),
+        addresses::CHANNELS => channels::dispatch(ctx, data),
+        addresses::DEPOSIT_COLLECTOR => channels::dispatch_collector(ctx, data),
+        addresses::MULTICALL3 => multicall3::dispatch(ctx, data),
         _ => Ok(Bytes::new()),
     }
 }

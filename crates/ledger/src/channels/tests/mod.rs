@@ -1,0 +1,5 @@
+mod collector;
+mod fixture;
+mod lifecycle;
+mod limits;
+mod model;
