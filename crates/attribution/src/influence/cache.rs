@@ -1,0 +1,79 @@
+//! The attribution cache of one model and one training set: built once, committed, then asked.
+//!
+//! # Phases
+//! 1. *Plan*: the clip constant, from a sample of units drawn by the seed; written first, so that a build that was cut off resumes only
+//!    the same plan.
+//! 2. *Features*: a shard of projected gradients per [`Options::shard_blocks`] blocks, each written whole or not at all.
+//!    Shards that are there and whole are kept.
+//! 3. *Curvature*: from the features, in the order of the units.
+//! 4. *Influence features*: `(F + damping)^-1 g_u`, shard by shard.
+//! 5. *Rule*: floor, cap and scale of [`crate::shares`], from the scores that a sample of units give each other.
+//! 6. *Commitment*: the Merkle root over the plan, the curvature, the rule and every unit's features.
+//!
+//! The root is over units, not shards or batches: it is the same for any split, any number of threads, and after a build
+//! that was killed. Memory: one block of features, the curvature of all layers, and the features of the sample.
+
+mod build;
+mod calibrate;
+mod files;
+mod plan;
+
+pub use build::{Progress, Stage, build};
+pub use files::{CacheError, MAX_UNITS};
+pub use plan::{DAMPING_GRID, Options, OptionsError, Unit, UnitMeta};
+
+use super::{curvature::Inverse, projection::Projector};
+use crate::shares::Rule;
+use primitives::B256;
+use serde::{Deserialize, Serialize};
+
+/// What a cache commits to beside its units, and its root.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Commitment {
+    /// Merkle root over everything below and every unit's features.
+    pub root: B256,
+    /// The model's weights.
+    pub model: B256,
+    /// The units: ids, lengths, novelty, owners.
+    pub units_root: B256,
+    /// Number of units.
+    pub units: usize,
+    /// Numbers in a feature.
+    pub width: usize,
+    /// Norm that a token's projected gradient is clipped to.
+    pub clip: f64,
+    /// Common factor of all scores, so that they are of order one.
+    pub unit_scale: f64,
+    /// Where scores become weights.
+    pub rule: Rule,
+    /// What the cache was built with.
+    pub options: Options,
+}
+
+/// A cache in memory, checked against its root.
+#[derive(Clone, Debug)]
+pub struct Cache {
+    pub(super) commitment: Commitment,
+    pub(super) projector: Projector,
+    pub(super) inverse: Inverse,
+    pub(super) units: Vec<UnitMeta>,
+    /// `[units, width]`: influence features, in shards.
+    pub(super) shards: Vec<Vec<f32>>,
+}
+
+impl Cache {
+    /// What the cache commits to.
+    pub fn commitment(&self) -> &Commitment {
+        &self.commitment
+    }
+
+    /// The units, in their committed order.
+    pub fn units(&self) -> &[UnitMeta] {
+        &self.units
+    }
+
+    /// Bytes of features that a query reads.
+    pub fn bytes(&self) -> usize {
+        self.shards.iter().map(|shard| 4 * shard.len()).sum()
+    }
+}

@@ -1,0 +1,248 @@
+//! Building a cache, phase by phase, resuming what is there.
+
+use super::{
+    Cache, Commitment, Options, Unit, UnitMeta,
+    calibrate::{calibrate, clip_constant},
+    files::{
+        self, Block, CacheError, MAX_UNITS, Plan, at, read_json, root, shard_count, shard_path, shard_range,
+        unit_leaves, write_json,
+    },
+    plan::units_root,
+};
+use crate::influence::{
+    curvature::{Accumulator, BLOCK_UNITS, Inverse},
+    projection::{FeatureError, Projector},
+    taps::Tapped,
+};
+use ops::Ctx;
+use primitives::B256;
+use rayon::prelude::*;
+use std::{fs, path::Path};
+
+/// What a build is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// Gradients of the units.
+    Features,
+    /// Curvature and its inverse.
+    Curvature,
+    /// Influence features.
+    Influence,
+    /// Floor and cap.
+    Rule,
+}
+
+/// How far a build is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// Which phase.
+    pub stage: Stage,
+    /// Units done.
+    pub done: usize,
+    /// Units in all.
+    pub total: usize,
+}
+
+struct Build<'a, M: Tapped> {
+    ctx: &'a Ctx,
+    model: &'a M,
+    units: &'a [Unit<'a, M::Item>],
+    folder: &'a Path,
+    plan: Plan,
+    projector: Projector,
+}
+
+/// Builds the cache of `model` over `units` in `folder`, or resumes a build that was cut off there, and opens it.
+/// `progress` is called after each block of units.
+pub fn build<M: Tapped>(
+    ctx: &Ctx,
+    model: &M,
+    units: &[Unit<'_, M::Item>],
+    options: &Options,
+    folder: &Path,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<Cache, CacheError> {
+    options.check()?;
+    check_units(units, options)?;
+    fs::create_dir_all(folder).map_err(at(folder))?;
+    let projector = Projector::new(model.layers(), options.rank, options.seed)?;
+    let metas: Vec<UnitMeta> = units.iter().map(|unit| unit.meta).collect();
+    let mut plan = Plan {
+        model: model.identity(),
+        units_root: units_root(&metas),
+        units: units.len(),
+        layers: Plan::layers_of(projector.layers()),
+        options: *options,
+        clip: 0.0,
+    };
+    let plan_path = folder.join("plan.json");
+    match read_json::<Plan>(&plan_path)? {
+        Some(found) => {
+            plan.clip = found.clip;
+            if found != plan {
+                return Err(CacheError::OtherPlan { path: folder.into() });
+            }
+        }
+        None => {
+            plan.clip = clip_constant(ctx, model, units, options, &projector)?;
+            write_json(&folder.join("units.json"), &metas)?;
+            write_json(&plan_path, &plan)?;
+        }
+    }
+    let build = Build { ctx, model, units, folder, plan, projector };
+    if !folder.join("commitment.json").exists() {
+        build.run(&metas, progress)?;
+    }
+    Cache::open(folder)
+}
+
+fn check_units<I: ?Sized>(units: &[Unit<'_, I>], options: &Options) -> Result<(), CacheError> {
+    if units.is_empty() {
+        return Err(CacheError::NoUnits);
+    }
+    if units.len() > MAX_UNITS {
+        return Err(CacheError::TooManyUnits(units.len()));
+    }
+    let limit = options.unit_tokens;
+    match units.iter().position(|unit| unit.meta.tokens == 0 || unit.meta.tokens > limit) {
+        Some(unit) => Err(CacheError::BadUnit { unit, tokens: units[unit].meta.tokens, limit }),
+        None => Ok(()),
+    }
+}
+
+/// Features of some units, `[units, width]`, each computed alone on one thread.
+pub(super) fn features<M: Tapped>(
+    ctx: &Ctx,
+    model: &M,
+    projector: &Projector,
+    clip: f64,
+    items: &[(usize, &M::Item)],
+) -> Result<Vec<f32>, CacheError> {
+    let single = ctx.with_threads(1);
+    let width = projector.width();
+    let mut out = vec![0.0; items.len() * width];
+    let failures: Vec<Option<(usize, FeatureError)>> = out
+        .par_chunks_exact_mut(width)
+        .zip(items)
+        .map(|(row, (unit, item))| match projector.rows(&single, model, item) {
+            Ok(rows) => {
+                projector.feature(&single, &rows, 0..rows.count, clip, row);
+                None
+            }
+            Err(error) => Some((*unit, error)),
+        })
+        .collect();
+    match failures.into_iter().flatten().next() {
+        Some((unit, source)) => Err(CacheError::Unit { unit, source }),
+        None => Ok(out),
+    }
+}
+
+impl<M: Tapped> Build<'_, M> {
+    fn run(&self, metas: &[UnitMeta], progress: &mut dyn FnMut(Progress)) -> Result<(), CacheError> {
+        let total = self.units.len();
+        let shards = shard_count(total, &self.plan.options);
+        let mut report = |stage, done| progress(Progress { stage, done, total });
+        for index in 0..shards {
+            self.features_shard(index, &mut |done| report(Stage::Features, done))?;
+        }
+        let inverse = self.curvature(shards, &mut |done| report(Stage::Curvature, done))?;
+        let unit_scale = inverse.mean_scale();
+        let mut leaves: Vec<B256> = Vec::with_capacity(total);
+        for index in 0..shards {
+            let raw = self.shard("features", index)?;
+            let data = inverse.apply(self.ctx, &raw.data, unit_scale);
+            let block = Block { data, ..raw };
+            block.write(&shard_path(self.folder, "influence", index))?;
+            leaves.extend(unit_leaves(&block));
+            report(Stage::Influence, leaves.len());
+        }
+        report(Stage::Rule, 0);
+        let rule = calibrate(
+            self.ctx,
+            metas,
+            &self.plan.options,
+            &inverse,
+            unit_scale,
+            |unit| self.row("features", unit),
+            |index| self.shard("influence", index),
+        )?;
+        report(Stage::Rule, total);
+        let inverse_block = inverse.to_block();
+        inverse_block.write(&self.folder.join("curvature"))?;
+        let commitment = Commitment {
+            root: root(&self.plan, &inverse_block, &rule, unit_scale, &leaves),
+            model: self.plan.model,
+            units_root: self.plan.units_root,
+            units: total,
+            width: self.projector.width(),
+            clip: self.plan.clip,
+            unit_scale,
+            rule,
+            options: self.plan.options,
+        };
+        write_json(&self.folder.join("commitment.json"), &commitment)?;
+        for index in 0..shards {
+            let path = shard_path(self.folder, "features", index);
+            fs::remove_file(&path).map_err(at(&path))?;
+        }
+        Ok(())
+    }
+
+    /// Computes one shard of raw features unless it is there.
+    fn features_shard(&self, index: usize, report: &mut dyn FnMut(usize)) -> Result<(), CacheError> {
+        let (first, count) = shard_range(self.units.len(), &self.plan.options, index);
+        let (path, width) = (shard_path(self.folder, "features", index), self.projector.width());
+        if Block::read(&path, first as u64, count, width)?.is_some() {
+            report(first + count);
+            return Ok(());
+        }
+        let mut data = Vec::with_capacity(count * width);
+        for start in (first..first + count).step_by(BLOCK_UNITS) {
+            let end = (start + BLOCK_UNITS).min(first + count);
+            let items: Vec<(usize, &M::Item)> = (start..end).map(|i| (i, self.units[i].item)).collect();
+            data.extend(features(self.ctx, self.model, &self.projector, self.plan.clip, &items)?);
+            report(end);
+        }
+        Block { first: first as u64, width, data }.write(&path)
+    }
+
+    fn shard(&self, kind: &str, index: usize) -> Result<Block, CacheError> {
+        let (first, count) = shard_range(self.units.len(), &self.plan.options, index);
+        let path = shard_path(self.folder, kind, index);
+        Block::read(&path, first as u64, count, self.projector.width())?
+            .ok_or(CacheError::Damaged { path, what: "it is missing" })
+    }
+
+    fn row(&self, kind: &str, unit: usize) -> Result<Vec<f32>, CacheError> {
+        let index = unit / (BLOCK_UNITS * self.plan.options.shard_blocks);
+        let shard = self.shard(kind, index)?;
+        let (row, width) = (unit - shard.first as usize, shard.width);
+        Ok(shard.data[row * width..(row + 1) * width].to_vec())
+    }
+
+    fn curvature(&self, shards: usize, report: &mut dyn FnMut(usize)) -> Result<Inverse, CacheError> {
+        let mut sums = Accumulator::new(&self.projector);
+        let mut done = 0;
+        for index in 0..shards {
+            let shard = self.shard("features", index)?;
+            for block in shard.data.chunks(BLOCK_UNITS * shard.width) {
+                sums.add(self.ctx, block);
+                done += block.len() / shard.width;
+                report(done);
+            }
+        }
+        Ok(sums.invert(self.ctx, &self.projector, self.plan.options.damping_ratio())?)
+    }
+}
+
+impl files::Plan {
+    /// Units of the sample: spread evenly, from a start that the seed chooses.
+    pub(super) fn sample(units: usize, options: &Options) -> Vec<usize> {
+        let count = options.sample.min(units);
+        let start = ops::Stream::new(options.seed, u64::MAX).below(0, units as u64) as usize;
+        let mut sample: Vec<usize> = (0..count).map(|i| (start + i * units / count) % units).collect();
+        sample.sort_unstable();
+        sample
+    }
+}

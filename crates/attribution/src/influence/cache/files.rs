@@ -1,0 +1,387 @@
+//! A cache's files, and opening it.
+//!
+//! ```text
+//! plan.json          Plan: what is being built; a build resumes only an equal plan
+//! features-00000     raw features of a shard, kept until the build ends
+//! influence-00000    influence features of a shard
+//! curvature          inverse curvature of every layer
+//! units.json         UnitMeta of every unit
+//! commitment.json    Commitment; written last, so that a cache without one is unfinished
+//! ```
+//! A binary file is `magic, first u64, rows u64, width u64, f32 ..., BLAKE3 of all before`. Files are written beside
+//! their place and renamed, so that a file is whole or absent.
+
+use super::{Cache, Commitment, OptionsError, UnitMeta, plan};
+use crate::{
+    influence::{
+        curvature::{BLOCK_UNITS, CurvatureError, Inverse},
+        projection::{FeatureError, Projector},
+        taps::Layer,
+    },
+    shares::{Rule, SharesError},
+};
+use primitives::{B256, Domain, encoding::Writer, hash, merkle};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use std::{
+    fs,
+    io::{self, Read as _, Write as _},
+    path::{Path, PathBuf},
+};
+
+/// Most units of one cache.
+pub const MAX_UNITS: usize = 1 << 24;
+const MAGIC: &[u8; 8] = b"olcache1";
+const HEADER_BYTES: usize = 32;
+const DIGEST_BYTES: usize = 32;
+/// Largest JSON file that is read: 16 million units.
+const MAX_JSON_BYTES: u64 = 1 << 32;
+
+/// Why a cache cannot be built, opened or asked.
+#[derive(Debug, thiserror::Error)]
+pub enum CacheError {
+    /// The disk.
+    #[error("{path}: {source}")]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// Options out of range.
+    #[error(transparent)]
+    Options(#[from] OptionsError),
+    /// No unit to build from.
+    #[error("there are no units: attribution needs the training set")]
+    NoUnits,
+    /// Past the limit.
+    #[error("{0} units are more than the {MAX_UNITS} of one cache: build one cache per part")]
+    TooManyUnits(usize),
+    /// A unit longer than a unit may be, or empty.
+    #[error("unit {unit} has {tokens} tokens; a unit has 1 to {limit}: cut the text by the protocol first")]
+    BadUnit {
+        /// Index of the unit.
+        unit: usize,
+        /// Its tokens.
+        tokens: u32,
+        /// Tokens of a full unit.
+        limit: u32,
+    },
+    /// A unit's features cannot be computed.
+    #[error("unit {unit}: {source}")]
+    Unit {
+        /// Index of the unit.
+        unit: usize,
+        /// Why.
+        source: FeatureError,
+    },
+    /// The projections or the query.
+    #[error(transparent)]
+    Feature(#[from] FeatureError),
+    /// The curvature cannot be inverted.
+    #[error(transparent)]
+    Curvature(#[from] CurvatureError),
+    /// The rule or the scores.
+    #[error(transparent)]
+    Shares(#[from] SharesError),
+    /// All units give each other a score of zero.
+    #[error(
+        "no unit of the sample has a score above zero on another: the model has learned nothing to attribute"
+    )]
+    Silent,
+    /// The folder holds another build.
+    #[error(
+        "{path} holds an unfinished or finished cache of another model, data or options: choose another folder"
+    )]
+    OtherPlan {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// No commitment in the folder.
+    #[error("{path} holds no finished cache: run the build again, it resumes")]
+    Unfinished {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// A file that is damaged.
+    #[error("{path} is damaged ({what}): delete it and run the build again")]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        what: &'static str,
+    },
+    /// The model is not the one that was cached.
+    #[error("the cache is of the model {cached}, not of {model}: build a cache of this model")]
+    OtherModel {
+        /// Model of the cache.
+        cached: B256,
+        /// Model at hand.
+        model: B256,
+    },
+    /// The content is not what the root commits to.
+    #[error("the cache's content has the root {found}, not {expected}: it was changed; build it again")]
+    OtherRoot {
+        /// Root in the commitment.
+        expected: B256,
+        /// Root of the content.
+        found: B256,
+    },
+}
+
+/// What a build is a build of.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Plan {
+    pub model: B256,
+    pub units_root: B256,
+    pub units: usize,
+    pub layers: Vec<(String, usize, usize)>,
+    pub options: super::Options,
+    pub clip: f64,
+}
+
+impl Plan {
+    pub fn layers_of(layers: &[Layer]) -> Vec<(String, usize, usize)> {
+        layers.iter().map(|l| (l.name.clone(), l.inputs, l.outputs)).collect()
+    }
+
+    pub fn digest(&self) -> B256 {
+        let Plan { model, units_root, units, layers, options, clip } = self;
+        let mut writer = Writer::new();
+        writer.u32(ops::OP_SET_VERSION).hash(model).hash(units_root).u64(*units as u64);
+        writer.list(layers, |w, (name, inputs, outputs)| {
+            w.text(name).u64(*inputs as u64).u64(*outputs as u64);
+        });
+        options.encode(&mut writer);
+        writer.f64_bits(*clip);
+        hash::hash(Domain::FeatureCache, writer.as_bytes())
+    }
+}
+
+/// Rows of numbers in a binary file.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Block {
+    pub first: u64,
+    pub width: usize,
+    pub data: Vec<f32>,
+}
+
+pub(super) fn at(path: &Path) -> impl Fn(io::Error) -> CacheError + '_ {
+    move |source| CacheError::Io { path: path.into(), source }
+}
+
+/// Writes beside the place, flushes, renames.
+fn write_whole(path: &Path, parts: &[&[u8]]) -> Result<(), CacheError> {
+    let draft = path.with_extension("draft");
+    let mut file = fs::File::create(&draft).map_err(at(&draft))?;
+    for part in parts {
+        file.write_all(part).map_err(at(&draft))?;
+    }
+    file.sync_all().map_err(at(&draft))?;
+    fs::rename(&draft, path).map_err(at(path))
+}
+
+pub(super) fn write_json<T: Serialize>(path: &Path, value: &T) -> Result<(), CacheError> {
+    let text = serde_json::to_vec_pretty(value).expect("plain structures serialise");
+    write_whole(path, &[&text])
+}
+
+/// Reads a JSON file; `None` when it is absent.
+pub(super) fn read_json<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, CacheError> {
+    let file = match fs::File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(at(path)(error)),
+    };
+    let mut text = Vec::new();
+    file.take(MAX_JSON_BYTES).read_to_end(&mut text).map_err(at(path))?;
+    serde_json::from_slice(&text)
+        .map(Some)
+        .map_err(|_| CacheError::Damaged { path: path.into(), what: "it is not the JSON expected" })
+}
+
+impl Block {
+    pub fn rows(&self) -> usize {
+        self.data.len() / self.width.max(1)
+    }
+
+    pub fn write(&self, path: &Path) -> Result<(), CacheError> {
+        let mut bytes = Vec::with_capacity(HEADER_BYTES + 4 * self.data.len());
+        bytes.extend_from_slice(MAGIC);
+        for number in [self.first, self.rows() as u64, self.width as u64] {
+            bytes.extend_from_slice(&number.to_le_bytes());
+        }
+        for number in &self.data {
+            bytes.extend_from_slice(&number.to_le_bytes());
+        }
+        let digest = hash::hash(Domain::FeatureShard, &bytes);
+        write_whole(path, &[&bytes, digest.as_slice()])
+    }
+
+    /// Reads a file of exactly `rows` rows of `width` from `first`; `None` when it is absent.
+    pub fn read(path: &Path, first: u64, rows: usize, width: usize) -> Result<Option<Block>, CacheError> {
+        let damaged = |what| CacheError::Damaged { path: path.into(), what };
+        let expected = HEADER_BYTES + 4 * rows * width + DIGEST_BYTES;
+        match fs::metadata(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(at(path)(error)),
+            Ok(found) if found.len() != expected as u64 => return Err(damaged("its length is wrong")),
+            Ok(_) => {}
+        }
+        let bytes = fs::read(path).map_err(at(path))?;
+        if bytes.len() != expected {
+            return Err(damaged("its length is wrong"));
+        }
+        let (body, digest) = bytes.split_at(expected - DIGEST_BYTES);
+        if hash::hash(Domain::FeatureShard, body).as_slice() != digest {
+            return Err(damaged("its digest differs"));
+        }
+        let mut header = MAGIC.to_vec();
+        for number in [first, rows as u64, width as u64] {
+            header.extend_from_slice(&number.to_le_bytes());
+        }
+        if body[..HEADER_BYTES] != header {
+            return Err(damaged("it is another shard"));
+        }
+        let data = body[HEADER_BYTES..]
+            .chunks_exact(4)
+            .map(|x| f32::from_le_bytes(x.try_into().expect("chunks of four")))
+            .collect();
+        Ok(Some(Block { first, width, data }))
+    }
+}
+
+/// Units of shard `index`: the first, and how many.
+pub(super) fn shard_range(units: usize, options: &super::Options, index: usize) -> (usize, usize) {
+    let full = BLOCK_UNITS * options.shard_blocks;
+    let first = index * full;
+    (first, full.min(units - first))
+}
+
+pub(super) fn shard_count(units: usize, options: &super::Options) -> usize {
+    units.div_ceil(BLOCK_UNITS * options.shard_blocks)
+}
+
+pub(super) fn shard_path(folder: &Path, kind: &str, index: usize) -> PathBuf {
+    folder.join(format!("{kind}-{index:05}"))
+}
+
+/// Leaf of one unit: its place and the bits of its features.
+fn unit_leaf(index: u64, row: &[f32]) -> B256 {
+    let mut hasher = hash::hasher(Domain::FeatureShard);
+    hasher.update(&index.to_le_bytes());
+    let mut bytes = Vec::with_capacity(4 * row.len());
+    for number in row {
+        bytes.extend_from_slice(&number.to_le_bytes());
+    }
+    hasher.update(&bytes);
+    B256::new(*hasher.finalize().as_bytes())
+}
+
+pub(super) fn unit_leaves(block: &Block) -> impl Iterator<Item = B256> + '_ {
+    block.data.chunks_exact(block.width).zip(block.first..).map(|(row, index)| unit_leaf(index, row))
+}
+
+/// The root: plan, curvature, rule and scale, then the units.
+pub(super) fn root(plan: &Plan, inverse: &Block, rule: &Rule, unit_scale: f64, units: &[B256]) -> B256 {
+    let mut writer = Writer::new();
+    rule.encode(&mut writer);
+    writer.f64_bits(unit_scale);
+    let mut leaves =
+        vec![plan.digest(), unit_leaf(0, &inverse.data), hash::hash(Domain::FeatureCache, writer.as_bytes())];
+    leaves.extend_from_slice(units);
+    merkle::root(&leaves)
+}
+
+impl Inverse {
+    /// All layers' matrices one after the other, then the bits of their scales as pairs of f32 words.
+    pub(super) fn to_block(&self) -> Block {
+        let mut data: Vec<f32> = self.matrices.iter().flatten().copied().collect();
+        for scale in &self.scales {
+            let bits = scale.to_bits();
+            data.extend([f32::from_bits(bits as u32), f32::from_bits((bits >> 32) as u32)]);
+        }
+        Block { first: 0, width: data.len(), data }
+    }
+
+    fn from_block(block: &Block, projector: &Projector) -> Inverse {
+        let blocks: Vec<_> = projector.blocks().collect();
+        let mut matrices = vec![];
+        let mut rest = &block.data[..];
+        for block in &blocks {
+            let (matrix, after) = rest.split_at(block.len() * block.len());
+            matrices.push(matrix.to_vec());
+            rest = after;
+        }
+        let scales = rest
+            .chunks_exact(2)
+            .map(|pair| f64::from_bits(u64::from(pair[0].to_bits()) | u64::from(pair[1].to_bits()) << 32))
+            .collect();
+        Inverse::from_parts(blocks, matrices, scales, projector.width())
+    }
+
+    pub(super) fn stored_width(projector: &Projector) -> usize {
+        projector.blocks().map(|block| block.len() * block.len() + 2).sum()
+    }
+}
+
+impl Commitment {
+    /// Whether what is repeated from the plan is the plan's.
+    fn is_of(&self, plan: &Plan) -> bool {
+        let Commitment { root: _, model, units_root, units, width: _, clip, unit_scale: _, rule: _, options } =
+            self;
+        (*model, *units_root, *units, *options) == (plan.model, plan.units_root, plan.units, plan.options)
+            && clip.to_bits() == plan.clip.to_bits()
+    }
+}
+
+impl Cache {
+    /// Opens a finished cache and checks every byte against its root.
+    pub fn open(folder: &Path) -> Result<Cache, CacheError> {
+        let unfinished = || CacheError::Unfinished { path: folder.into() };
+        let commitment: Commitment = read_json(&folder.join("commitment.json"))?.ok_or_else(unfinished)?;
+        let plan: Plan = read_json(&folder.join("plan.json"))?.ok_or_else(unfinished)?;
+        let units_path = folder.join("units.json");
+        let units: Vec<UnitMeta> = read_json(&units_path)?.ok_or_else(unfinished)?;
+        plan.options.check()?;
+        commitment.rule.check()?;
+        if units.len() != plan.units || units.is_empty() || plan::units_root(&units) != plan.units_root {
+            return Err(CacheError::Damaged { path: units_path, what: "it is not the units of the plan" });
+        }
+        if !commitment.is_of(&plan) {
+            let path = folder.join("commitment.json");
+            return Err(CacheError::Damaged { path, what: "it is not the commitment of the plan" });
+        }
+        let layers = plan
+            .layers
+            .iter()
+            .map(|(name, inputs, outputs)| Layer { name: name.clone(), inputs: *inputs, outputs: *outputs })
+            .collect();
+        let projector = Projector::new(layers, plan.options.rank, plan.options.seed)?;
+        let curvature_path = folder.join("curvature");
+        let missing = |path: &Path| CacheError::Damaged { path: path.into(), what: "it is missing" };
+        let inverse_block = Block::read(&curvature_path, 0, 1, Inverse::stored_width(&projector))?
+            .ok_or_else(|| missing(&curvature_path))?;
+        let mut leaves = Vec::with_capacity(units.len());
+        let mut shards = vec![];
+        for index in 0..shard_count(units.len(), &plan.options) {
+            let path = shard_path(folder, "influence", index);
+            let (first, rows) = shard_range(units.len(), &plan.options, index);
+            let shard =
+                Block::read(&path, first as u64, rows, projector.width())?.ok_or_else(|| missing(&path))?;
+            leaves.extend(unit_leaves(&shard));
+            shards.push(shard.data);
+        }
+        let found = root(&plan, &inverse_block, &commitment.rule, commitment.unit_scale, &leaves);
+        if found != commitment.root {
+            return Err(CacheError::OtherRoot { expected: commitment.root, found });
+        }
+        if commitment.width != projector.width() {
+            return Err(CacheError::Damaged {
+                path: folder.join("commitment.json"),
+                what: "its width is wrong",
+            });
+        }
+        let inverse = Inverse::from_block(&inverse_block, &projector);
+        Ok(Cache { commitment, projector, inverse, units, shards })
+    }
+}

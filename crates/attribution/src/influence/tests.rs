@@ -1,0 +1,303 @@
+use super::{
+    cache::{Cache, CacheError, DAMPING_GRID, Options, Unit, UnitMeta, build},
+    projection::{FeatureError, Projector},
+    query::{attribute, score},
+    taps::{TapError, Tapped as _},
+    toy::{HIDDEN, INPUTS, OUTPUTS, Toy, ToyItem},
+};
+use crate::shares::{NOVELTY_ONE, Outcome};
+use ops::{Ctx, wide};
+use primitives::{Amount, B256};
+use std::path::Path;
+
+const OPTIONS: Options = Options {
+    rank: 4,
+    damping: 3,
+    seed: 11,
+    unit_tokens: 4,
+    clip_percent: 200,
+    floor_percent: 100,
+    cap_percent: 2000,
+    sample: 16,
+    shard_blocks: 1,
+};
+
+fn items(count: usize) -> Vec<ToyItem> {
+    (0..count as u64).map(|i| ToyItem::new(1 + i as usize % 4, i)).collect()
+}
+
+fn units(items: &[ToyItem]) -> Vec<Unit<'_, ToyItem>> {
+    items
+        .iter()
+        .zip(0u32..)
+        .map(|(item, i)| Unit {
+            item,
+            meta: UnitMeta {
+                id: B256::with_last_byte(i as u8),
+                document: i,
+                owner: i % 5,
+                tokens: 1 + i % 4,
+                novelty: NOVELTY_ONE,
+            },
+        })
+        .collect()
+}
+
+fn built(folder: &Path, items: &[ToyItem], options: &Options) -> Result<Cache, CacheError> {
+    build(&Ctx::single(), &Toy::new(1), &units(items), options, folder, &mut |_| {})
+}
+
+/// Root and the bits of one query's digest.
+fn fingerprint(cache: &Cache) -> (B256, B256) {
+    let answer = ToyItem::new(3, 999);
+    let attribution = attribute(
+        &Ctx::single(),
+        cache,
+        &Toy::new(1),
+        &answer,
+        std::slice::from_ref(&(0..2)),
+        Amount::open(1),
+    )
+    .unwrap();
+    (cache.commitment().root, attribution.digest())
+}
+
+#[test]
+fn scores_equal_a_dense_solve_of_the_definition() {
+    // A rank as wide as the layers: nothing is projected. A clip that nothing reaches.
+    let options = Options { rank: 8, clip_percent: 1_000_000, ..OPTIONS };
+    let (folder, items) = (tempfile::tempdir().unwrap(), items(40));
+    let cache = built(folder.path(), &items, &options).unwrap();
+    let (ctx, toy, answer) = (Ctx::single(), Toy::new(1), ToyItem::new(3, 999));
+    let got = score(&ctx, &cache, &toy, &answer, &[]).unwrap();
+
+    let gradient = |item: &ToyItem| {
+        let mut blocks = vec![vec![0f64; INPUTS * HIDDEN], vec![0f64; HIDDEN * OUTPUTS]];
+        toy.backward(&ctx, item, &mut |tap| {
+            let (n, m) = [(INPUTS, HIDDEN), (HIDDEN, OUTPUTS)][tap.layer];
+            for (x, d) in tap.inputs.chunks_exact(n).zip(tap.gradients.chunks_exact(m)) {
+                for i in 0..n {
+                    for j in 0..m {
+                        blocks[tap.layer][i * m + j] += f64::from(x[i]) * f64::from(d[j]);
+                    }
+                }
+            }
+        })
+        .unwrap();
+        blocks
+    };
+    let all: Vec<_> = items.iter().map(gradient).collect();
+    let query = gradient(&answer);
+    let (mut expected, mut length) = (vec![0.0; items.len()], 0.0);
+    for layer in 0..2 {
+        let n = query[layer].len();
+        let mut f = vec![0.0; n * n];
+        for g in &all {
+            for i in 0..n {
+                for j in 0..n {
+                    f[i * n + j] += g[layer][i] * g[layer][j];
+                }
+            }
+        }
+        let mean = (0..n).map(|i| f[i * n + i]).sum::<f64>() / n as f64;
+        (0..n).for_each(|i| f[i * n + i] += DAMPING_GRID[3] * mean);
+        wide::cholesky(&ctx, n, &mut f).unwrap();
+        let mut solved = query[layer].clone();
+        wide::solve_cholesky(&ctx, n, &f, &mut solved);
+        let scale = cache.commitment().unit_scale;
+        for (score, g) in expected.iter_mut().zip(&all) {
+            *score += scale * solved.iter().zip(&g[layer]).map(|(a, b)| a * b).sum::<f64>();
+        }
+        length += scale / mean * query[layer].iter().map(|x| x * x).sum::<f64>();
+    }
+    for (got, expected) in got.total().iter().zip(&expected) {
+        let expected = expected / length.sqrt();
+        assert!((got - expected).abs() < 1e-4 * (1.0 + expected.abs()), "{got} {expected}");
+    }
+}
+
+#[test]
+fn the_root_and_a_query_do_not_depend_on_threads_shards_or_a_kill() {
+    let items = items(700);
+    let scratch = tempfile::tempdir().unwrap();
+    let folder = |name: &str| scratch.path().join(name);
+    let expected = fingerprint(&built(&folder("plain"), &items, &OPTIONS).unwrap());
+    for threads in [1, 2, 3] {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        let ctx = Ctx::single().with_threads(threads);
+        let cache = pool
+            .install(|| {
+                let name = format!("threads {threads}");
+                build(&ctx, &Toy::new(1), &units(&items), &OPTIONS, &folder(&name), &mut |_| {})
+            })
+            .unwrap();
+        assert_eq!(fingerprint(&cache), expected);
+    }
+    for shard_blocks in [2, 3, 100] {
+        let options = Options { shard_blocks, ..OPTIONS };
+        let cache = built(&folder(&format!("shards {shard_blocks}")), &items, &options).unwrap();
+        assert_eq!(fingerprint(&cache), expected);
+    }
+    let hook = std::panic::take_hook();
+    std::panic::set_hook(Box::new(|_| {}));
+    for kill_after in 0..12 {
+        let folder = folder(&format!("killed {kill_after}"));
+        let mut left = kill_after;
+        let killed = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            build(&Ctx::single(), &Toy::new(1), &units(&items), &OPTIONS, &folder, &mut |_| {
+                if left == 0 {
+                    std::panic::resume_unwind(Box::new("killed"));
+                }
+                left -= 1;
+            })
+        }));
+        assert_eq!(killed.is_err(), kill_after < 11, "a build reports progress eleven times");
+        let cache = built(&folder, &items, &OPTIONS).unwrap();
+        assert_eq!(fingerprint(&cache), expected);
+    }
+    std::panic::set_hook(hook);
+}
+
+#[test]
+fn a_cache_is_refused_when_anything_in_it_was_changed() {
+    let (scratch, items) = (tempfile::tempdir().unwrap(), items(300));
+    let folder = scratch.path();
+    built(folder, &items, &OPTIONS).unwrap();
+    for name in ["influence-00000", "influence-00001", "curvature"] {
+        let path = folder.join(name);
+        let good = std::fs::read(&path).unwrap();
+        let mut bad = good.clone();
+        bad[100] ^= 1;
+        std::fs::write(&path, &bad).unwrap();
+        assert!(matches!(Cache::open(folder), Err(CacheError::Damaged { what: "its digest differs", .. })));
+        std::fs::write(&path, &good[..good.len() - 1]).unwrap();
+        assert!(matches!(Cache::open(folder), Err(CacheError::Damaged { what: "its length is wrong", .. })));
+        std::fs::remove_file(&path).unwrap();
+        assert!(matches!(Cache::open(folder), Err(CacheError::Damaged { what: "it is missing", .. })));
+        std::fs::write(&path, &good).unwrap();
+    }
+    let path = folder.join("commitment.json");
+    let good = std::fs::read_to_string(&path).unwrap();
+    let floor = Cache::open(folder).unwrap().commitment().rule.floor;
+    std::fs::write(&path, good.replace(&format!("\"floor\": {floor}"), "\"floor\": 0")).unwrap();
+    assert!(matches!(Cache::open(folder), Err(CacheError::OtherRoot { .. })));
+    std::fs::write(&path, "{").unwrap();
+    assert!(matches!(Cache::open(folder), Err(CacheError::Damaged { .. })));
+    std::fs::remove_file(&path).unwrap();
+    assert!(matches!(Cache::open(folder), Err(CacheError::Unfinished { .. })));
+}
+
+#[test]
+fn another_model_or_other_data_is_refused() {
+    let (scratch, items) = (tempfile::tempdir().unwrap(), items(30));
+    let folder = scratch.path();
+    let cache = built(folder, &items, &OPTIONS).unwrap();
+    let (ctx, other, answer) = (Ctx::single(), Toy::new(2), ToyItem::new(1, 5));
+    let asked = attribute(&ctx, &cache, &other, &answer, &[], Amount(1));
+    assert!(matches!(asked, Err(CacheError::OtherModel { .. })));
+    for attempt in [
+        build(&ctx, &other, &units(&items), &OPTIONS, folder, &mut |_| {}),
+        built(folder, &items[1..], &OPTIONS),
+        built(folder, &items, &Options { damping: 4, ..OPTIONS }),
+    ] {
+        assert!(matches!(attempt, Err(CacheError::OtherPlan { .. })));
+    }
+}
+
+#[test]
+fn bad_units_options_and_gradients_are_refused() {
+    let (scratch, good) = (tempfile::tempdir().unwrap(), items(10));
+    let folder = |name: &str| scratch.path().join(name);
+    assert!(matches!(built(&folder("none"), &[], &OPTIONS), Err(CacheError::NoUnits)));
+    let mut long = units(&good);
+    long[3].meta.tokens = 5;
+    let refused = build(&Ctx::single(), &Toy::new(1), &long, &OPTIONS, &folder("long"), &mut |_| {});
+    assert!(matches!(refused, Err(CacheError::BadUnit { unit: 3, tokens: 5, limit: 4 })));
+    let options = Options { rank: 0, ..OPTIONS };
+    assert!(matches!(built(&folder("rank"), &good, &options), Err(CacheError::Options(_))));
+    let mut poisoned = good.clone();
+    poisoned[7].inputs[0] = f32::NAN;
+    let refused = built(&folder("nan"), &poisoned, &OPTIONS);
+    assert!(matches!(refused, Err(CacheError::Unit { unit: 7, source: FeatureError::NotFinite { .. } })));
+    let mut empty = good.clone();
+    empty[2] = ToyItem { inputs: vec![], targets: vec![] };
+    let refused = built(&folder("empty"), &empty, &OPTIONS);
+    assert!(matches!(refused, Err(CacheError::Unit { unit: 2, source: FeatureError::Tap(TapError::Empty) })));
+    let zero = vec![ToyItem { inputs: vec![0.0; INPUTS], targets: vec![0.0; OUTPUTS] }; 10];
+    assert!(matches!(built(&folder("zero"), &zero, &OPTIONS), Err(CacheError::Silent)));
+}
+
+#[test]
+fn an_answer_without_a_gradient_owes_nobody() {
+    let (scratch, items) = (tempfile::tempdir().unwrap(), items(30));
+    let cache = built(scratch.path(), &items, &OPTIONS).unwrap();
+    let silent = ToyItem { inputs: vec![0.0; INPUTS], targets: vec![0.0; OUTPUTS] };
+    let got = attribute(&Ctx::single(), &cache, &Toy::new(1), &silent, &[], Amount(77)).unwrap();
+    assert_eq!((got.shares.outcome, got.shares.treasury), (Outcome::NoEvidence, Amount(77)));
+    assert!(got.scores.iter().all(|score| *score == 0.0));
+}
+
+#[test]
+fn one_unit_of_one_contributor_is_paid_for_repeating_itself() {
+    let (scratch, items) = (tempfile::tempdir().unwrap(), items(1));
+    let cache = built(scratch.path(), &items, &Options { floor_percent: 0, ..OPTIONS }).unwrap();
+    let got = attribute(&Ctx::single(), &cache, &Toy::new(1), &items[0], &[], Amount(77)).unwrap();
+    assert_eq!((got.shares.pay[0], got.contributors[0].share), (Amount(77), 1.0));
+}
+
+#[test]
+fn the_scores_of_spans_add_up_to_the_total() {
+    let (scratch, items) = (tempfile::tempdir().unwrap(), items(50));
+    let cache = built(scratch.path(), &items, &OPTIONS).unwrap();
+    let (ctx, toy, answer) = (Ctx::single(), Toy::new(1), ToyItem::new(6, 77));
+    let got = attribute(&ctx, &cache, &toy, &answer, &[0..2, 2..6], Amount(9)).unwrap();
+    let part = |span: usize, unit: u32| {
+        got.spans[span].units.iter().find(|scored| scored.unit == unit).map(|scored| scored.score)
+    };
+    let both: Vec<(f64, f64)> = (0..50)
+        .filter_map(|unit| Some((part(0, unit)? + part(1, unit)?, got.scores[unit as usize])))
+        .collect();
+    assert!(both.iter().all(|(sum, total)| (sum - total).abs() < 1e-4), "{both:?}");
+    let past_the_end =
+        attribute(&ctx, &cache, &toy, &answer, std::slice::from_ref(&(5..9)), Amount(9)).unwrap();
+    assert_eq!(past_the_end.shares, got.shares);
+}
+
+#[test]
+fn cutting_an_item_into_rows_leaves_the_sum_of_its_features() {
+    // Rows of this model are independent, so cutting changes nothing but the order of addition.
+    let (ctx, toy, whole) = (Ctx::single(), Toy::new(1), ToyItem::new(4, 3));
+    let projector = Projector::new(toy.layers(), 4, 9).unwrap();
+    let feature = |item: &ToyItem| {
+        let mut out = vec![0.0; projector.width()];
+        let rows = projector.rows(&ctx, &toy, item).unwrap();
+        projector.feature(&ctx, &rows, 0..rows.count, 0.5, &mut out);
+        out
+    };
+    let of_whole = feature(&whole);
+    let mut of_parts = vec![0.0f32; of_whole.len()];
+    for row in 0..4 {
+        let part = ToyItem {
+            inputs: whole.inputs[row * INPUTS..(row + 1) * INPUTS].to_vec(),
+            targets: whole.targets[row * OUTPUTS..(row + 1) * OUTPUTS].to_vec(),
+        };
+        of_parts.iter_mut().zip(feature(&part)).for_each(|(sum, x)| *sum += x);
+    }
+    for (a, b) in of_whole.iter().zip(of_parts) {
+        assert!((a - b).abs() < 1e-5);
+    }
+}
+
+#[test]
+fn a_row_is_clipped_to_the_constant_and_a_small_one_is_left() {
+    let (ctx, toy) = (Ctx::single(), Toy::new(1));
+    let projector = Projector::new(toy.layers(), 4, 9).unwrap();
+    let rows = projector.rows(&ctx, &toy, &ToyItem::new(1, 3)).unwrap();
+    let norm = |clip: f64| {
+        let mut out = vec![0.0; projector.width()];
+        projector.feature(&ctx, &rows, 0..1, clip, &mut out);
+        ops::sum_squares(&ctx, &out).sqrt()
+    };
+    assert!((norm(1e9) - rows.norms[0]).abs() < 1e-6);
+    assert!((norm(rows.norms[0] / 3.0) - rows.norms[0] / 3.0).abs() < 1e-6);
+}
