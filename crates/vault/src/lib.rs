@@ -10,8 +10,15 @@
 //! - [`crypt`]: the item format, keys, keepers. Byte layouts stand in `docs/VAULT.md`.
 //! - [`document`]: what an item is and what its leaf commits to.
 
+pub mod access;
 pub mod crypt;
+pub mod datanet;
 pub mod document;
+pub mod licence;
 pub mod read;
 pub mod screen;
 pub mod similar;
+pub mod store;
+pub mod vault;
+
+pub use vault::{Vault, VaultError};

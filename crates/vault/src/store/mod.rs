@@ -38,7 +38,9 @@ pub enum StoreError {
         end: u64,
     },
     /// No room left.
-    #[error("the disk is full while writing `{0}`: free some space and run the command again; nothing stored before is lost")]
+    #[error(
+        "the disk is full while writing `{0}`: free some space and run the command again; nothing stored before is lost"
+    )]
     Full(String),
     /// Another process has the vault open for writing.
     #[error("another process has this vault open for writing; wait for it to end")]
