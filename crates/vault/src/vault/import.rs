@@ -4,25 +4,20 @@
 //! novelty against everything committed before, encrypt, append to the open segment. A segment is written when it is full; the
 //! contribution becomes true with its record in the log. Everything left out is in the report with its reason.
 
-use super::layout::{self, ContributionId, DuplicateOf, ItemMeta, LiveRow, Row, SegmentRef};
+use super::batch::Batch;
+use super::layout::{self, ContributionId};
 use super::log::{Contribution, Event};
+use super::report::{ImportReport, Progress};
 use super::{Novelty, Vault, VaultError};
-use crate::crypt::item::Sealer;
-use crate::crypt::keys::{self, Key, Keyring, new_key};
-use crate::crypt::threshold::Envelope;
+use crate::crypt::keys::Keyring;
 use crate::crypt::{CryptError, random};
-use crate::document::{self, Document, ItemFacts};
+use crate::datanet::Datanet;
+use crate::document::{self, Document};
 use crate::read::ReadError;
 use crate::screen::{self, Kind, Verdict};
-use crate::similar::{DuplicateKind, Index, PPM, signature, words};
-use crate::store::StoreError;
-use bao_tree::io::outboard::PreOrderMemOutboard;
+use crate::similar::Index;
 use primitives::{Address, B256, DatanetId, merkle};
-use serde::Serialize;
-use std::collections::{BTreeMap, HashSet};
-
-/// Most problems of one kind that a report lists; the rest is counted.
-pub const MAX_LISTED: usize = 1000;
+use std::collections::HashSet;
 
 /// What to import as.
 #[derive(Clone, Debug)]
@@ -35,82 +30,23 @@ pub struct ImportOptions {
     pub licence: Option<String>,
     /// Seconds since 1970.
     pub now: u64,
+    /// Bytes of text after which a segment is written; [`layout::SEGMENT_BYTES`] unless there is a reason.
+    pub segment_bytes: usize,
 }
 
-/// How far an import is.
-#[derive(Clone, Copy, Debug)]
-pub struct Progress<'a> {
-    /// Documents seen.
-    pub documents: u64,
-    /// Bytes of text seen.
-    pub bytes: u64,
-    /// The document at hand.
-    pub source: &'a str,
-}
+impl ImportOptions {
+    /// An import of `owner` into `datanet`, for documents that state their licence.
+    pub fn new(datanet: DatanetId, owner: Address, now: u64) -> ImportOptions {
+        ImportOptions { datanet, owner, licence: None, now, segment_bytes: layout::SEGMENT_BYTES }
+    }
 
-/// A document that did not go in.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct LeftOut {
-    /// Which.
-    pub source: String,
-    /// Why.
-    pub reason: String,
-}
-
-/// What an import did, for the data's owner to read.
-#[derive(Clone, Debug, Default, Serialize)]
-pub struct ImportReport {
-    /// The contribution; none when nothing new came in.
-    pub contribution: Option<ContributionId>,
-    /// Merkle root over its items.
-    pub root: Option<B256>,
-    /// Items committed.
-    pub items: u64,
-    /// Bytes of their texts.
-    pub bytes: u64,
-    /// Estimated tokens.
-    pub tokens: u64,
-    /// Bytes stored for them.
-    pub stored_bytes: u64,
-    /// Documents this owner already had here, left out.
-    pub already_present: u64,
-    /// Items that repeat an earlier one word for word: novelty 0.
-    pub exact_duplicates: u64,
-    /// Items that nearly repeat an earlier one: novelty 0.
-    pub near_duplicates: u64,
-    /// Mean novelty over the bytes, in ppm.
-    pub mean_nu_ppm: u32,
-    /// Whether novelty was checked against all earlier items' texts; false when some could be compared by their signatures only.
-    pub compared_with_all: bool,
-    /// Findings that were kept or redacted, by kind.
-    pub findings: BTreeMap<Kind, u64>,
-    /// Items with something redacted.
-    pub redacted: u64,
-    /// Items and bytes per licence.
-    pub licences: BTreeMap<String, (u64, u64)>,
-    /// Items per language; `und` where no guess is reliable.
-    pub languages: BTreeMap<String, u64>,
-    /// Documents refused, with reasons (at most [`MAX_LISTED`]).
-    pub refused: Vec<LeftOut>,
-    /// How many were refused in all.
-    pub refused_count: u64,
-    /// Files and rows that could not be read (at most [`MAX_LISTED`]).
-    pub errors: Vec<LeftOut>,
-    /// How many could not be read in all.
-    pub error_count: u64,
-}
-
-/// An import under way.
-struct Batch {
-    sealer: Sealer,
-    key: Key,
-    keys: Vec<Key>,
-    leaves: Vec<B256>,
-    segments: Vec<SegmentRef>,
-    rows: Vec<Row>,
-    pack: Vec<u8>,
-    plain: usize,
-    nu_bytes: u128,
+    /// What an interrupted import is found by: the same owner, Datanet and licence.
+    pub(super) fn session(&self) -> B256 {
+        let mut hasher = blake3::Hasher::new_derive_key("openledger vault import session v1");
+        hasher.update(self.datanet.0.as_slice()).update(self.owner.as_slice());
+        hasher.update(self.licence.as_deref().unwrap_or("").as_bytes());
+        B256::new(*hasher.finalize().as_bytes())
+    }
 }
 
 impl Vault {
@@ -133,10 +69,11 @@ impl Vault {
         let fallback = options.licence.as_deref().map(crate::licence::normal).transpose()?;
         let compared_with_all = self.load_novelty(ring)?;
         let mut novelty = self.novelty.take().expect("loaded just now");
-        let before = novelty.index.len();
         let mut report = ImportReport { compared_with_all, ..ImportReport::default() };
         let mut batch = Batch::new()?;
+        let session = options.session();
         let outcome = (|| {
+            batch.resume(self, &session, options, ring, &mut novelty, &mut report)?;
             let (mut seen, mut bytes) = (0u64, 0u64);
             for document in documents {
                 let document = match document {
@@ -149,26 +86,21 @@ impl Vault {
                 seen += 1;
                 bytes += document.text.len() as u64;
                 progress(Progress { documents: seen, bytes, source: &document.source });
-                match admit(&datanet, document, fallback.as_deref(), &mut report) {
-                    Some((document, findings)) => {
-                        batch.add(document, findings, options, &mut novelty, &mut report)?;
-                        if batch.plain >= layout::SEGMENT_BYTES
-                            || batch.rows.len() >= layout::MAX_SEGMENT_ITEMS
-                        {
-                            batch.flush(self, &mut report)?;
-                        }
-                    }
-                    None => continue,
+                let admitted = admit(&datanet, document, fallback.as_deref(), &mut report);
+                let Some((document, findings)) = admitted else { continue };
+                batch.add(document, findings, options, &mut novelty, &mut report)?;
+                if batch.is_full(options.segment_bytes) {
+                    batch.flush(self, &mut report)?;
+                    batch.checkpoint(self, &datanet.keepers, &session)?;
                 }
             }
             batch.flush(self, &mut report)?;
-            self.commit(batch, &datanet, options, &mut report)
+            self.commit(batch, &datanet, options, &mut report)?;
+            Ok(self.store.remove(&layout::pending_name(&session))?)
         })();
         // After a failure the index knows items that were never committed; it is built anew when next needed.
         if outcome.is_ok() {
             self.novelty = Some(novelty);
-        } else {
-            debug_assert!(novelty.index.len() >= before);
         }
         outcome.map(|()| report)
     }
@@ -176,7 +108,7 @@ impl Vault {
     fn commit(
         &mut self,
         batch: Batch,
-        datanet: &crate::datanet::Datanet,
+        datanet: &Datanet,
         options: &ImportOptions,
         report: &mut ImportReport,
     ) -> Result<(), VaultError> {
@@ -187,15 +119,7 @@ impl Vault {
         let root = merkle::root(&batch.leaves);
         let salt = B256::new(random()?);
         let id = ContributionId(document::commitment(&root, &salt, &options.owner));
-        let context = id.0.as_slice();
-        let envelope = Envelope::seal(&datanet.keepers, context, &batch.key)?;
-        let wrapped = batch
-            .keys
-            .iter()
-            .enumerate()
-            .map(|(index, key)| Some(keys::wrap(&batch.key, index as u64, context, key)))
-            .collect();
-        let object = layout::encode_keys(&layout::KeysObject { envelope, wrapped });
+        let object = layout::encode_keys(&batch.keys_object(&datanet.keepers, &id.0)?);
         self.store.create(&layout::keys_name(&id), &object)?;
         report.stored_bytes += object.len() as u64;
         let contribution = Contribution {
@@ -218,8 +142,8 @@ impl Vault {
 
     /// Builds the novelty index from everything committed. False when some texts could not be opened with `ring`.
     fn load_novelty(&mut self, ring: &Keyring) -> Result<bool, VaultError> {
-        if let Some(novelty) = &self.novelty {
-            return Ok(novelty.complete);
+        if self.novelty.as_ref().is_some_and(|novelty| novelty.complete) {
+            return Ok(true);
         }
         let mut novelty =
             Novelty { index: Index::new(), leaves: Vec::new(), present: HashSet::new(), complete: true };
@@ -259,7 +183,7 @@ impl Vault {
 
 /// Screens a document and settles its licence; `None` when it is refused.
 fn admit(
-    datanet: &crate::datanet::Datanet,
+    datanet: &Datanet,
     mut document: Document,
     fallback: Option<&str>,
     report: &mut ImportReport,
@@ -297,159 +221,4 @@ fn admit(
         *report.findings.entry(*kind).or_insert(0) += 1;
     }
     Some((document, kinds))
-}
-
-impl Batch {
-    fn new() -> Result<Batch, VaultError> {
-        Ok(Batch {
-            sealer: Sealer::new()?,
-            key: new_key()?,
-            keys: Vec::new(),
-            leaves: Vec::new(),
-            segments: Vec::new(),
-            rows: Vec::new(),
-            pack: Vec::new(),
-            plain: 0,
-            nu_bytes: 0,
-        })
-    }
-
-    fn add(
-        &mut self,
-        document: Document,
-        findings: Vec<Kind>,
-        options: &ImportOptions,
-        novelty: &mut Novelty,
-        report: &mut ImportReport,
-    ) -> Result<(), VaultError> {
-        let item = document::item_id(&document.text);
-        if !novelty.present.insert((options.datanet, options.owner, item)) {
-            report.already_present += 1;
-            return Ok(());
-        }
-        let words = words::words(&document.text);
-        let assessment = novelty.index.insert_words(&words);
-        let duplicate = assessment.duplicate.map(|d| DuplicateOf {
-            leaf: novelty.leaves[d.of as usize],
-            kind: d.kind,
-            similarity_ppm: d.similarity_ppm,
-        });
-        match duplicate.map(|d| d.kind) {
-            Some(DuplicateKind::Exact) => report.exact_duplicates += 1,
-            Some(DuplicateKind::Near | DuplicateKind::Published) => report.near_duplicates += 1,
-            None => {}
-        }
-        let meta = ItemMeta {
-            facts: ItemFacts {
-                item,
-                salt: B256::new(random()?),
-                owner: options.owner,
-                licence: document.licence.unwrap_or_default(),
-                bytes: document.text.len() as u64,
-                prompt_bytes: document.prompt_bytes as u64,
-            },
-            source: document.source,
-            title: document.title,
-            group: document.group,
-            authors: document.authors,
-            tokens: document::estimate_tokens(&document.text),
-            language: document::guess_language(&document.text).map(String::from),
-            nu_ppm: assessment.nu_ppm,
-            duplicate,
-            findings,
-        };
-        report.count(&meta);
-        self.nu_bytes += u128::from(meta.nu_ppm) * u128::from(meta.facts.bytes);
-        let key = new_key()?;
-        let offset = self.pack.len() as u64;
-        let chunks = self.sealer.text(&key, document.text.as_bytes(), &mut self.pack)?;
-        let plain = serde_json::to_vec(&meta).expect("metadata has only string keys");
-        let sealed = self.sealer.meta(&key, &plain)?;
-        let signature = signature::signature(&words::distinct_shingles(&words));
-        let leaf = meta.facts.leaf();
-        self.rows.push(Row { leaf, live: Some(LiveRow { offset, chunks, meta: sealed, signature }) });
-        self.leaves.push(leaf);
-        novelty.leaves.push(leaf);
-        self.keys.push(key);
-        self.plain += document.text.len();
-        Ok(())
-    }
-
-    /// Writes the open segment.
-    fn flush(&mut self, vault: &Vault, report: &mut ImportReport) -> Result<(), VaultError> {
-        if self.rows.is_empty() {
-            return Ok(());
-        }
-        let count = self.rows.len() as u32;
-        let first = self.leaves.len() as u64 - u64::from(count);
-        let (segment, bytes) = write_segment(vault, &self.pack, &self.rows, first)?;
-        report.stored_bytes += bytes;
-        self.segments.push(segment);
-        self.rows.clear();
-        self.pack.clear();
-        self.plain = 0;
-        Ok(())
-    }
-}
-
-/// Writes pack, outboard and rows; returns their place and bytes.
-pub(super) fn write_segment(
-    vault: &Vault,
-    pack: &[u8],
-    rows: &[Row],
-    first: u64,
-) -> Result<(SegmentRef, u64), VaultError> {
-    let outboard = PreOrderMemOutboard::create(pack, layout::BAO_BLOCK);
-    let hash = B256::new(*outboard.root.as_bytes());
-    let encoded = layout::encode_rows(rows);
-    let rows_hash = B256::new(*blake3::hash(&encoded).as_bytes());
-    let write = |name: &str, bytes: &[u8]| match vault.store.create(name, bytes) {
-        // Content-addressed: whatever has this name has these bytes.
-        Err(StoreError::Exists(_)) => Ok(()),
-        other => other,
-    };
-    write(&layout::pack_name(&hash), pack)?;
-    write(&layout::outboard_name(&hash), &outboard.data)?;
-    write(&layout::rows_name(&rows_hash), &encoded)?;
-    let segment = SegmentRef {
-        pack: hash,
-        pack_bytes: pack.len() as u64,
-        rows: rows_hash,
-        first,
-        count: rows.len() as u32,
-    };
-    Ok((segment, (pack.len() + outboard.data.len() + encoded.len()) as u64))
-}
-
-impl ImportReport {
-    fn error(&mut self, error: &ReadError) {
-        self.error_count += 1;
-        if self.errors.len() < MAX_LISTED {
-            self.errors.push(LeftOut { source: error.path().into(), reason: error.to_string() });
-        }
-    }
-
-    fn refuse<T>(&mut self, source: &str, reason: String) -> Option<T> {
-        self.refused_count += 1;
-        if self.refused.len() < MAX_LISTED {
-            self.refused.push(LeftOut { source: source.into(), reason });
-        }
-        None
-    }
-
-    fn count(&mut self, meta: &ItemMeta) {
-        self.items += 1;
-        self.bytes += meta.facts.bytes;
-        self.tokens += meta.tokens;
-        let licence = self.licences.entry(meta.facts.licence.clone()).or_insert((0, 0));
-        licence.0 += 1;
-        licence.1 += meta.facts.bytes;
-        let language = meta.language.clone().unwrap_or_else(|| "und".into());
-        *self.languages.entry(language).or_insert(0) += 1;
-    }
-
-    /// Mean novelty as a fraction, for display.
-    pub fn mean_nu(&self) -> f64 {
-        f64::from(self.mean_nu_ppm) / f64::from(PPM)
-    }
 }

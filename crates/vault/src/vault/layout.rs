@@ -18,6 +18,7 @@ pub const BAO_BLOCK: bao_tree::BlockSize = bao_tree::BlockSize::from_chunk_log(4
 
 const ROWS_MAGIC: &str = "openledger vault rows v1";
 const KEYS_MAGIC: &str = "openledger vault keys v1";
+const PENDING_MAGIC: &str = "openledger vault pending v1";
 const GRANT_MAGIC: &str = "openledger vault grant v1";
 /// Most recipients of one key.
 const MAX_SHARES: usize = 255;
@@ -229,6 +230,35 @@ pub fn decode_keys(bytes: &[u8]) -> Result<KeysObject, DecodeError> {
     let wrapped = r.list(MAX_LENGTH, read_wrapped)?;
     r.finish()?;
     Ok(KeysObject { envelope: Envelope { needed, shares }, wrapped })
+}
+
+/// Bytes of an unfinished import: its written segments, and its keys as a keys object whose context is the session.
+pub fn encode_pending(segments: &[SegmentRef], keys: &[u8]) -> Vec<u8> {
+    let mut w = Writer::new();
+    w.text(PENDING_MAGIC).list(segments, |w, segment| {
+        let SegmentRef { pack, pack_bytes, rows, first, count } = segment;
+        w.hash(pack).u64(*pack_bytes).hash(rows).u64(*first).u32(*count);
+    });
+    let mut bytes = w.finish();
+    // Last and without a length: a million keys are past the limit of a byte string.
+    bytes.extend_from_slice(keys);
+    bytes
+}
+
+/// The segments and keys of [`encode_pending`].
+pub fn decode_pending(bytes: &[u8]) -> Result<(Vec<SegmentRef>, Vec<u8>), DecodeError> {
+    let mut r = Reader::new(bytes);
+    magic(&mut r, PENDING_MAGIC)?;
+    let segments = r.list(MAX_LENGTH, |r| {
+        Ok(SegmentRef {
+            pack: r.hash()?,
+            pack_bytes: r.u64()?,
+            rows: r.hash()?,
+            first: r.u64()?,
+            count: r.u32()?,
+        })
+    })?;
+    Ok((segments, bytes[bytes.len() - r.remaining()..].to_vec()))
 }
 
 /// A grant's keys: its own key sealed to the grantee, and item keys wrapped under it.

@@ -5,12 +5,16 @@
 //! everything it refers to does too. A killed import leaves its finished segments listed under `pending/`, and the same
 //! import continues after them.
 
+mod batch;
+pub mod erase;
 pub mod grants;
 pub mod import;
 pub mod items;
 pub mod layout;
 pub mod log;
+pub mod report;
 pub mod training;
+pub mod upkeep;
 
 use crate::access::Grant;
 use crate::crypt::{CryptError, random};
@@ -113,6 +117,15 @@ pub enum VaultError {
     /// No such training set.
     #[error("no training set {0} in this vault")]
     NoSet(B256),
+    /// No such leaf.
+    #[error("no item with leaf {0} in this vault")]
+    NoLeaf(B256),
+    /// Erasure before a challenge or settlement window has closed.
+    #[error("an open window needs these items until {until} (seconds since 1970); erase them then")]
+    WindowOpen {
+        /// When it closes.
+        until: u64,
+    },
     /// Nothing matches a query.
     #[error("no item matches the query: {0}")]
     NothingMatches(String),
@@ -301,10 +314,5 @@ impl Vault {
     /// The store, for what reads objects directly.
     pub fn store(&self) -> &dyn Store {
         self.store.as_ref()
-    }
-
-    /// Finishes operations whose record exists but whose removals a crash cut off.
-    fn finish_interrupted(&self) -> Result<(), VaultError> {
-        Ok(())
     }
 }

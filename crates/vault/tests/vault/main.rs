@@ -1,0 +1,7 @@
+//! Integration tests of the vault: one crate, a module a subject.
+
+mod crash;
+mod erasure;
+mod fixture;
+mod hostile;
+mod thread;
