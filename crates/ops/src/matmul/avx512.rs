@@ -7,6 +7,8 @@ use std::arch::x86_64::*;
 const ROWS: usize = 14;
 const COLS: usize = 32;
 const A_STRIDE: usize = 16;
+/// How many steps ahead packed B is fetched into the first cache (packed A twice as many).
+const PREFETCH_STEPS: usize = 8;
 
 macro_rules! tiles {
     ($($rows:literal)*) => { [$(tile::<$rows> as Tile),*] };
@@ -54,36 +56,49 @@ unsafe fn fold<const R: usize, const V: usize>(
     // SAFETY: by the caller's promise; lanes past `cols` are masked off.
     unsafe {
         let mut acc = [[_mm512_setzero_ps(); V]; R];
-        for r in 0..R {
-            _mm_prefetch::<_MM_HINT_T0>(c.wrapping_add(r * ldc) as *const i8);
-            _mm_prefetch::<_MM_HINT_T0>(c.wrapping_add(r * ldc + cols - 1) as *const i8);
-        }
-        for _ in 0..k_len {
-            let mut bv = [_mm512_setzero_ps(); V];
-            for v in 0..V {
-                bv[v] = _mm512_load_ps(b.add(v * 16));
-            }
-            _mm_prefetch::<_MM_HINT_T0>(b.wrapping_add(COLS * 8) as *const i8);
-            _mm_prefetch::<_MM_HINT_T0>(b.wrapping_add(COLS * 8 + 16) as *const i8);
-            for r in 0..R {
-                let av = _mm512_set1_ps(*a.add(r));
-                for v in 0..V {
-                    acc[r][v] = _mm512_fmadd_ps(av, bv[v], acc[r][v]);
+        macro_rules! steps {
+            ($count:expr) => {
+                for _ in 0..$count {
+                    _mm_prefetch::<_MM_HINT_T0>(a.wrapping_add(A_STRIDE * 2 * PREFETCH_STEPS) as *const i8);
+                    let mut bv = [_mm512_setzero_ps(); V];
+                    for v in 0..V {
+                        bv[v] = _mm512_load_ps(b.add(v * 16));
+                        _mm_prefetch::<_MM_HINT_T0>(
+                            b.wrapping_add(COLS * PREFETCH_STEPS + v * 16) as *const i8
+                        );
+                    }
+                    for r in 0..R {
+                        let av = _mm512_set1_ps(*a.add(r));
+                        for v in 0..V {
+                            acc[r][v] = _mm512_fmadd_ps(av, bv[v], acc[r][v]);
+                        }
+                    }
+                    a = a.add(A_STRIDE);
+                    b = b.add(COLS);
                 }
-            }
-            a = a.add(A_STRIDE);
-            b = b.add(COLS);
+            };
         }
-        let last = mask(cols - (V - 1) * 16);
+        // The tile's lines of C are fetched one row at a time while the fold runs.
+        let mut row = c;
+        for _ in 0..R {
+            steps!(k_len / R);
+            _mm_prefetch::<_MM_HINT_T0>(row as *const i8);
+            _mm_prefetch::<_MM_HINT_T0>(row.wrapping_add(16 * V - 1) as *const i8);
+            row = row.wrapping_add(ldc);
+        }
+        steps!(k_len % R);
+        let last = mask(cols.wrapping_sub((V - 1) * 16));
+        let mut row = c;
         for r in 0..R {
             for v in 0..V {
                 let m = if v + 1 == V { last } else { 0xffff };
-                let p = c.add(r * ldc + v * 16);
+                let p = row.wrapping_add(v * 16);
                 if !set {
                     acc[r][v] = _mm512_add_ps(_mm512_maskz_loadu_ps(m, p), acc[r][v]);
                 }
                 _mm512_mask_storeu_ps(p, m, acc[r][v]);
             }
+            row = row.wrapping_add(ldc);
         }
     }
 }

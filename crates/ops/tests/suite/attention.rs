@@ -1,6 +1,7 @@
 //! Attention: any cut of a sequence into calls gives the same bits; gradients agree with finite differences.
 
 use crate::data::{assert_same, contexts, numbers};
+use crate::reference;
 use ops::{AttentionGrad, AttentionSeq, AttentionShape, Ctx, attention_bwd, attention_fwd};
 
 fn shape(heads: usize, kv_heads: usize, head_dim: usize) -> AttentionShape {
@@ -85,6 +86,120 @@ fn gradients_agree_with_finite_differences() {
                 "{which} {i}: {numeric} {}",
                 grad[i]
             );
+        }
+    }
+}
+
+#[test]
+fn attention_equals_the_reference() {
+    for (rows, heads, kv_heads, d) in [(1, 1, 1, 1), (65, 4, 2, 8), (300, 3, 1, 20), (130, 2, 2, 300)] {
+        let s = shape(heads, kv_heads, d);
+        let (q, k, v) = (numbers(1, rows * s.ldq), numbers(2, rows * s.ldkv), numbers(3, rows * s.ldkv));
+        let (mut want, mut want_stats) = (vec![0f32; rows * s.ldo], vec![0f32; heads * rows * 2]);
+        for h in 0..heads {
+            let cut = |x: &[f32], ld: usize, head: usize| -> Vec<Vec<f32>> {
+                (0..rows).map(|r| x[r * ld + head * d..][..d].to_vec()).collect()
+            };
+            let kv = h / (heads / kv_heads);
+            let (q, k, v) = (cut(&q, s.ldq, h), cut(&k, s.ldkv, kv), cut(&v, s.ldkv, kv));
+            for r in 0..rows {
+                let (o, m, z) = reference::attend(d, s.scale, &q[r], &k[..=r], &v[..=r]);
+                want[r * s.ldo + h * d..][..d].copy_from_slice(&o);
+                want_stats[(h * rows + r) * 2..][..2].copy_from_slice(&[m, z]);
+            }
+        }
+        for ctx in contexts() {
+            let (mut out, mut stats) = (vec![0f32; rows * s.ldo], vec![0f32; heads * rows * 2]);
+            attention_fwd(
+                &ctx,
+                &s,
+                &mut [AttentionSeq {
+                    start: 0,
+                    rows,
+                    q: &q,
+                    k: &k,
+                    v: &v,
+                    out: &mut out,
+                    stats: Some(&mut stats),
+                }],
+            );
+            assert_same("out", &out, &want);
+            assert_same("stats", &stats, &want_stats);
+        }
+    }
+}
+
+#[test]
+fn attention_gradients_equal_the_reference() {
+    for (rows, heads, kv_heads, d) in [(1, 1, 1, 2), (65, 4, 2, 8), (130, 3, 1, 17)] {
+        let s = shape(heads, kv_heads, d);
+        let (q, k, v) = (numbers(1, rows * s.ldq), numbers(2, rows * s.ldkv), numbers(3, rows * s.ldkv));
+        let dout = numbers(4, rows * s.ldo);
+        let cut = |x: &[f32], ld: usize, head: usize| -> Vec<Vec<f32>> {
+            (0..rows).map(|r| x[r * ld + head * d..][..d].to_vec()).collect()
+        };
+        let product = |x: &[f32], y: &[f32]| {
+            let mut o = [0f32];
+            reference::matmul(1, 1, d, x, y, &mut o, 1, false);
+            o[0]
+        };
+        let (mut want_dq, mut want_dk, mut want_dv) =
+            (vec![0f32; q.len()], vec![0f32; k.len()], vec![0f32; v.len()]);
+        let mut stats = vec![0f32; heads * rows * 2];
+        for h in 0..heads {
+            let kv = h / (heads / kv_heads);
+            let (qh, kh, vh, oh) =
+                (cut(&q, s.ldq, h), cut(&k, s.ldkv, kv), cut(&v, s.ldkv, kv), cut(&dout, s.ldo, h));
+            let (mut p, mut ds) = (vec![], vec![]);
+            for r in 0..rows {
+                let mut row: Vec<f32> = (0..=r).map(|j| product(&qh[r], &kh[j]) * s.scale).collect();
+                let (m, z) = reference::softmax(&mut row);
+                stats[(h * rows + r) * 2..][..2].copy_from_slice(&[m, z]);
+                let dp: Vec<f32> = (0..=r).map(|j| product(&oh[r], &vh[j])).collect();
+                let inner = reference::dot(&row, &dp);
+                ds.push((0..=r).map(|j| (row[j] * (dp[j] - inner)) * s.scale).collect::<Vec<f32>>());
+                p.push(row);
+            }
+            for c in 0..d {
+                for r in 0..rows {
+                    let mut o = 0f32;
+                    for first in (0..=r).step_by(256) {
+                        let acc =
+                            (first..=r.min(first + 255)).fold(0f32, |acc, j| ds[r][j].mul_add(kh[j][c], acc));
+                        o += acc;
+                    }
+                    want_dq[r * s.ldq + h * d + c] = o;
+                }
+                for j in 0..rows {
+                    for first in (0..rows).step_by(64) {
+                        let block = || (first..rows.min(first + 64)).filter(|r| *r >= j);
+                        let at = j * s.ldkv + kv * d + c;
+                        want_dk[at] += block().fold(0f32, |acc, r| ds[r][j].mul_add(qh[r][c], acc));
+                        want_dv[at] += block().fold(0f32, |acc, r| p[r][j].mul_add(oh[r][c], acc));
+                    }
+                }
+            }
+        }
+        for ctx in contexts() {
+            let (mut dq, mut dk, mut dv) = (vec![0f32; q.len()], vec![0f32; k.len()], vec![0f32; v.len()]);
+            attention_bwd(
+                &ctx,
+                &s,
+                &mut [AttentionGrad {
+                    rows,
+                    q: &q,
+                    k: &k,
+                    v: &v,
+                    stats: &stats,
+                    dout: &dout,
+                    dq: &mut dq,
+                    dk: &mut dk,
+                    dv: &mut dv,
+                }],
+            );
+            assert_same("dq", &dq, &want_dq);
+            assert_same("dk", &dk, &want_dk);
+            assert_same("dv", &dv, &want_dv);
         }
     }
 }

@@ -6,3 +6,4 @@ mod attention;
 mod data;
 mod matmul;
 mod reference;
+mod rows;
