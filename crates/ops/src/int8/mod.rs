@@ -6,6 +6,7 @@
 //! being the exact integer dot product of the group (below 2^24, so its conversion is exact too).
 
 mod kernel;
+mod vnni;
 mod weights;
 
 pub use kernel::int8_matmul;

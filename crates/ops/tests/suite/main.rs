@@ -4,6 +4,7 @@
 mod accuracy;
 mod attention;
 mod data;
+mod families;
 mod matmul;
 mod reference;
 mod rows;
