@@ -6,8 +6,8 @@ use alloy_sol_types::sol;
 sol! {
     /// Settlement batches and the payouts they carry. Address `0x4f50…05`.
     ///
-    /// An epoch of an escrow goes: `close` takes its income, `post` accounts for it, the challenge window passes,
-    /// `finalise` splits the fees, `claim` pays the leaves.
+    /// Epochs of an escrow are numbered from 1 and last at least the epoch's time. One goes: `close` takes its income,
+    /// `post` accounts for it, the challenge window passes, `finalise` splits the fees, `claim` pays the leaves.
     #[derive(Debug, PartialEq, Eq)]
     interface ISettlement {
         /// `Closed`: income taken, no batch yet. `Posted`: in the challenge window. `Finalised`: paid. `Refuted`: a
@@ -84,8 +84,9 @@ sol! {
         function batch(bytes32 id) external view returns (Record memory);
         function batchId(address operator, bytes32 model, uint64 epoch) external view returns (bytes32);
         function isClaimed(bytes32 id, uint64 index) external view returns (bool);
-        /// The next receipt's sequence number, the last closed epoch and the epoch now.
-        function progress(address operator, bytes32 model) external view returns (uint64 nextSequence, uint64 lastEpoch, uint64 epochNow);
+        /// The next receipt's sequence number, the epoch closed last (from 1; 0: none), the time from which the next may be
+        /// closed, and the income that waits for its batch.
+        function progress(address operator, bytes32 model) external view returns (uint64 nextSequence, uint64 epoch, uint64 closeFrom, uint256 unposted);
         /// How the ledger would split these fees now, with nothing left of the data share.
         function quoteSplit(uint256 fees) external view returns (Split memory);
         /// Granted, vested so far and paid so far.
@@ -103,8 +104,8 @@ sol! {
 
         /// The sender has not offered this model.
         error NotOffered(address operator, bytes32 model);
-        /// This epoch is closed already: wait for the next.
-        error EpochClosedAlready(uint64 epoch, uint64 nextStartsAt);
+        /// The last epoch was closed less than an epoch ago: wait.
+        error EpochTooShort(uint64 closeFrom, uint64 time);
         /// An earlier epoch is closed and not posted.
         error EpochUnposted(uint64 epoch);
         /// The escrow holds nothing.
