@@ -1,6 +1,5 @@
 //! Operators: who serves models, with which stake and at which prices (RULEBOOK R6).
 
-use alloy_primitives::{Address, B256, keccak256};
 use alloy_sol_types::sol;
 
 sol! {
@@ -106,9 +105,4 @@ sol! {
     }
 }
 
-/// The escrow of `operator` and `model`: an account nobody has a key for, spent by settlement alone.
-pub fn escrow(operator: Address, model: B256) -> Address {
-    Address::from_word(keccak256(
-        [b"openledger escrow v1".as_slice(), operator.as_slice(), model.as_slice()].concat(),
-    ))
-}
+pub use crate::addresses::escrow;

@@ -5,6 +5,7 @@ use crate::{
     error::{Error, Result},
     storage::State,
     tables,
+    treasury::parameters::{self, ParameterError},
 };
 use alloy_primitives::{Address, B256, Bytes};
 use primitives::{Amount, Domain, amount::SUPPLY, encoding::Writer, hash::hash};
@@ -60,6 +61,9 @@ pub enum GenesisError {
     /// A limit of zero stops the chain.
     #[error("`{0}` must not be zero")]
     Zero(&'static str),
+    /// A parameter is unknown or out of bounds.
+    #[error("{0}")]
+    Parameter(#[from] ParameterError),
 }
 
 /// Chain id of development networks, the one wallets know for local chains.
@@ -116,7 +120,7 @@ impl Genesis {
                 return Err(GenesisError::Zero(name));
             }
         }
-        Ok(())
+        Ok(parameters::check(&self.parameters)?)
     }
 
     /// Digest of the document's canonical encoding.
@@ -155,5 +159,6 @@ pub(crate) fn allocate(state: &mut State, genesis: &Genesis) -> Result<()> {
     for (address, amount) in &genesis.allocations {
         account::store(state, *address, Account { balance: *amount, nonce: 0 })?;
     }
+    parameters::at_genesis(state, &genesis.parameters)?;
     tables::GENESIS.set_word(state, &(), genesis.hash())
 }

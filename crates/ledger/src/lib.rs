@@ -30,22 +30,31 @@
 pub mod account;
 pub mod channels;
 pub mod context;
+pub mod datanets;
 pub mod env;
 pub mod error;
 pub mod executor;
 pub mod fee;
 pub mod gas;
 pub mod genesis;
+pub mod licences;
 pub mod memory;
+pub mod models;
 pub mod modules;
 pub mod multicall3;
+pub mod operators;
 pub mod phases;
 pub mod query;
 pub mod record;
+pub mod settlement;
 pub mod signature;
+pub mod slashing;
 pub mod storage;
 pub mod tables;
+#[cfg(test)]
+mod testing;
 pub mod token;
+pub mod treasury;
 
 pub use context::Context;
 pub use env::{BlockEnv, Call, CallOutcome, Invalid, Log, Receipt, Transaction};

@@ -4,7 +4,9 @@ use crate::{
     env::{BlockEnv, Log},
     error::Error,
     genesis::{self, Genesis},
+    models,
     storage::{Misses, State},
+    treasury,
 };
 
 /// Before the first transaction. Block 1 writes the genesis allocations, since the database must start empty.
@@ -15,9 +17,10 @@ pub fn begin_block(state: &mut State, genesis: &Genesis, block: &BlockEnv) -> Re
 }
 
 /// After the last transaction. Returns the events of the phase; they belong to no transaction.
-pub fn end_block(state: &mut State, _block: &BlockEnv) -> Result<Vec<Log>, Misses> {
+pub fn end_block(state: &mut State, block: &BlockEnv) -> Result<Vec<Log>, Misses> {
     let checkpoint = state.checkpoint();
-    finish(state, checkpoint, Ok(()))
+    let outcome = models::end_block(state, block).and_then(|()| treasury::end_block(state, block));
+    finish(state, checkpoint, outcome)
 }
 
 fn finish(

@@ -15,6 +15,7 @@ pub mod amount;
 pub mod encoding;
 pub mod hash;
 pub mod ids;
+pub mod licence;
 pub mod merkle;
 pub mod merkle_sum;
 pub mod mmr;

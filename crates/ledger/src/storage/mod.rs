@@ -7,9 +7,13 @@
 //!
 //! Checkpoints nest; undoing one restores words, events and nothing else (gas stays spent).
 
+mod list;
+mod range;
 mod table;
 
-pub use table::{Flags, Key, Table, TableId, TextTable, WordTable, slot};
+pub use list::ListTable;
+pub use range::RangeTable;
+pub use table::{Flags, Key, MAX_TEXT_BYTES, Table, TableId, TextTable, WordTable, slot};
 
 use crate::{
     env::Log,
