@@ -2,6 +2,7 @@
 
 use super::state::{OfferRecord, load_active};
 use crate::{
+    channels,
     context::Context,
     error::{Error, Result, ensure},
     models,
@@ -9,7 +10,7 @@ use crate::{
     tables::{OFFER_LISTS, OFFERS},
 };
 use alloy_primitives::{Address, B256, U256};
-use interfaces::{addresses::escrow, operators::IOperators};
+use interfaces::operators::IOperators;
 use primitives::Amount;
 
 /// Most models an operator may ever offer: U adds up their escrows.
@@ -36,14 +37,9 @@ pub(super) fn offer(ctx: &mut Context, call: IOperators::offerCall) -> Result<()
     }
     let record = OfferRecord { active: true, rate_in, rate_out, platform_fee };
     OFFERS.put(ctx.state, &(operator, model), &record)?;
-    ctx.emit(IOperators::Offered {
-        operator,
-        model,
-        escrow: escrow(operator, model),
-        rateIn,
-        rateOut,
-        platformFee,
-    })
+    // From here on buyers can open channels to the escrow.
+    let escrow = channels::register_escrow(ctx.state, operator, model)?;
+    ctx.emit(IOperators::Offered { operator, model, escrow, rateIn, rateOut, platformFee })
 }
 
 fn at_least(rate: &str, offered: U256, least: Amount) -> Result<Amount> {

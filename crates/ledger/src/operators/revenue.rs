@@ -2,7 +2,7 @@
 
 use super::state::{OperatorRecord, load};
 use crate::{
-    account,
+    account, channels,
     error::{Error, Result, ensure},
     storage::State,
     tables::{OFFER_LISTS, OPERATORS},
@@ -14,13 +14,16 @@ use primitives::Amount;
 
 const PPM: u128 = 1_000_000;
 
-/// U: what the operator's escrows hold and what its closed and posted batches carry.
+/// U: what the operator's escrows hold, what was claimed for them in channels, and what its closed and posted batches carry.
 pub fn unsettled(state: &mut State, operator: Address) -> Result<Amount> {
     let mut total = load(state, operator)?.pending;
     for index in 0..OFFER_LISTS.len(state, &operator)? {
         let model: B256 = OFFER_LISTS.get(state, &operator, index)?.unwrap_or_default();
-        let held = account::balance(state, escrow(operator, model))?;
-        total = total.checked_add(held).ok_or_else(Error::overflow)?;
+        let escrow = escrow(operator, model);
+        let held = account::balance(state, escrow)?;
+        let claimed = channels::claimed_unsettled(state, escrow)?;
+        total =
+            total.checked_add(held).and_then(|sum| sum.checked_add(claimed)).ok_or_else(Error::overflow)?;
     }
     Ok(total)
 }
