@@ -1,6 +1,11 @@
 //! What the modules' tests start from: a chain with short times, and a model that an operator serves.
 
-use crate::{Context, Genesis, MemoryLedger, State, storage::Misses};
+use crate::{
+    Context, Genesis, MemoryLedger, State,
+    operators::state::{OfferRecord, OperatorRecord},
+    storage::Misses,
+    tables,
+};
 use alloy_primitives::{Address, B256, Bytes, U256};
 use alloy_sol_types::{SolCall, SolError};
 use interfaces::{
@@ -184,4 +189,26 @@ pub fn inside<T>(
         ledger.words.extend(state.writes().map(|(slot, word)| (*slot, *word)));
         return outcome.expect("the rule holds");
     }
+}
+
+/// Enters `operator` with a stake of `stake` and an offer of `model`, past the calls: for modules that only need somebody to
+/// serve. The stake is on paper.
+pub fn enrol(ledger: &mut MemoryLedger, operator: Address, model: B256, stake: Amount) {
+    let record = OperatorRecord {
+        status: IOperators::Status::Active as u8,
+        registered_at: 0,
+        stake,
+        locked: Amount::ZERO,
+        unbonding: Amount::ZERO,
+        pending: Amount::ZERO,
+        unbondings: 0,
+        unbondings_open: 0,
+    };
+    let zero = Amount::ZERO;
+    let offer = OfferRecord { active: true, rate_in: zero, rate_out: zero, platform_fee: zero };
+    inside(ledger, OPERATORS, |ctx| {
+        tables::OPERATORS.put(ctx.state, &operator, &record)?;
+        tables::OFFERS.put(ctx.state, &(operator, model), &offer)?;
+        tables::OFFER_LISTS.push(ctx.state, &operator, model)
+    });
 }

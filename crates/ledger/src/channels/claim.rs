@@ -2,17 +2,19 @@
 
 use super::{
     channel_id, digest, domain,
-    state::{Channel, Receiver},
+    escrow::owner_of_escrow,
+    state::{Channel, EscrowOwner, Receiver},
 };
 use crate::{
     context::Context,
     error::{Error, Result, ensure},
-    gas,
+    gas, operators,
     signature::{Passed, require_signer},
 };
-use alloy_primitives::{B256, U256};
+use alloy_primitives::{Address, B256, U256};
 use interfaces::channels::{IChannels, IChannels::VoucherClaim, signed};
 use primitives::Amount;
+use std::collections::BTreeSet;
 
 /// Most rows of a claim; stock servers send 100.
 pub const MAX_CLAIMS: usize = 500;
@@ -26,7 +28,7 @@ pub(super) fn claim(ctx: &mut Context, call: IChannels::claimCall) -> Result<()>
         })?;
         claim_row(ctx, row)?;
     }
-    Ok(())
+    check_revenue(ctx, &voucherClaims)
 }
 
 pub(super) fn claim_with_signature(ctx: &mut Context, call: IChannels::claimWithSignatureCall) -> Result<()> {
@@ -43,6 +45,18 @@ pub(super) fn claim_with_signature(ctx: &mut Context, call: IChannels::claimWith
             Error::rejected(IChannels::NotReceiverAuthorizer {})
         })?;
         claim_row(ctx, row)?;
+    }
+    check_revenue(ctx, &voucherClaims)
+}
+
+/// R6: with these rows taken, no operator's unsettled revenue is past what its stake answers for.
+fn check_revenue(ctx: &mut Context, rows: &[VoucherClaim]) -> Result<()> {
+    let escrows: BTreeSet<Address> = rows.iter().map(|row| row.voucher.channel.receiver).collect();
+    for escrow in escrows {
+        // A channel was opened to it, so it is registered; until its word is provided there is nothing to judge.
+        if let Some(EscrowOwner { operator, model }) = owner_of_escrow(ctx.state, escrow)? {
+            operators::require_revenue_allowed(ctx.state, operator, model)?;
+        }
     }
     Ok(())
 }

@@ -16,7 +16,8 @@
 //! 2. A deposit is pulled by ERC-3009 `receiveWithAuthorization` to the collector, under a nonce that binds channel and salt: an
 //!    authorization can pay into one channel only, whoever carries it.
 //! 3. A claim sets `total_claimed` to a cumulative amount, up to the ceiling that the payer's voucher signs and up to `balance`. A row
-//!    not above what is claimed already changes nothing. Nothing moves: `settle` pays an escrow what was claimed.
+//!    not above what is claimed already changes nothing. Nothing moves: `settle` pays an escrow what was claimed. The operator must
+//!    offer the model and its unsettled revenue, these rows included, stay within the limit of R6 (invariant 12).
 //! 4. Refund (receiver's side) and withdrawal (payer's side, after `withdrawDelay` seconds of block time) return at most
 //!    `balance - total_claimed` to the payer. A refund lowers a pending withdrawal by the same amount.
 //! 5. A refund moves the refund nonce even when nothing is left to return, so an old signature never revives.

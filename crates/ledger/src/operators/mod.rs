@@ -31,5 +31,7 @@ mod tests;
 
 pub(crate) use dispatch::dispatch;
 pub use offers::is_offered;
-pub use revenue::{add_pending, limit, release_pending, require_within_limit, unsettled};
+pub use revenue::{
+    add_pending, limit, release_pending, require_revenue_allowed, require_within_limit, unsettled,
+};
 pub use stake::{bond_for, deposit, jail, lock, slash, unlock};

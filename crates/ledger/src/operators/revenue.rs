@@ -1,6 +1,9 @@
 //! Unsettled revenue and its limit (R6).
 
-use super::state::{OperatorRecord, load};
+use super::{
+    offers::is_offered,
+    state::{OperatorRecord, load},
+};
 use crate::{
     account, channels,
     error::{Error, Result, ensure},
@@ -35,10 +38,10 @@ pub fn limit(state: &mut State, operator: Address) -> Result<Amount> {
     stake.mul_div(q.into(), PPM).ok_or_else(Error::overflow)
 }
 
-/// Refuses when `more` on top of the unsettled revenue passes the limit. Channels ask before an operator claims `more`
-/// into an escrow, settlement before it takes a batch.
-pub fn require_within_limit(state: &mut State, operator: Address, more: Amount) -> Result<()> {
-    let unsettled = unsettled(state, operator)?.checked_add(more).ok_or_else(Error::overflow)?;
+/// Refuses while the unsettled revenue passes the limit (invariant 12). Channels ask at the end of a claim, settlement before
+/// it takes a batch.
+pub fn require_within_limit(state: &mut State, operator: Address) -> Result<()> {
+    let unsettled = unsettled(state, operator)?;
     let limit = limit(state, operator)?;
     ensure(unsettled <= limit, || {
         Error::rejected(IOperators::RevenueLimit {
@@ -47,6 +50,15 @@ pub fn require_within_limit(state: &mut State, operator: Address, more: Amount) 
             limit: limit.to_word(),
         })
     })
+}
+
+/// As [`require_within_limit`], for revenue from one model, which must have been offered: only then does its escrow
+/// count.
+pub fn require_revenue_allowed(state: &mut State, operator: Address, model: B256) -> Result<()> {
+    ensure(is_offered(state, operator, model)?, || {
+        Error::rejected(IOperators::NotOffered { operator, model })
+    })?;
+    require_within_limit(state, operator)
 }
 
 /// Notes revenue that left an escrow for a batch.

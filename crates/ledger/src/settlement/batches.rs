@@ -31,7 +31,7 @@ pub(super) fn post(ctx: &mut Context, call: ISettlement::postCall) -> Result<B25
     check_sequence(&progress, &batch)?;
     let split = split(ctx.state, fees)?;
     let payout_total = check_payouts(&batch, split.data)?;
-    operators::require_within_limit(ctx.state, operator, Amount::ZERO)?;
+    operators::require_within_limit(ctx.state, operator)?;
 
     let bond = operators::bond_for(ctx.state, fees)?;
     let posted_at = ctx.now();

@@ -1,6 +1,6 @@
 //! A ledger with a payer, an operator and a registered escrow, and everything that they sign.
 
-use crate::MemoryLedger;
+use crate::{MemoryLedger, testing::enrol};
 use alloy_primitives::{Address, B256, Bytes, U256, Uint, keccak256};
 use alloy_sol_types::{Eip712Domain, SolCall, SolError, SolEvent, SolStruct, SolValue};
 use interfaces::{
@@ -58,6 +58,7 @@ impl Scene {
             .transact(relay.address, CHANNELS, U256::ZERO, &register)
             .expect("anyone may register an escrow");
         assert_eq!(receiver, escrow(operator.address, MODEL));
+        enrol(&mut ledger, operator.address, MODEL, Amount::open(1_000_000));
         let config = ChannelConfig {
             payer: payer.address,
             payerAuthorizer: payer.address,

@@ -8,6 +8,7 @@ use interfaces::{
     addresses::{CHANNELS, TOKEN, escrow},
     channels::{ChannelConfig, IChannels},
     errors::ILedger,
+    operators::IOperators,
     token::IToken,
 };
 
@@ -202,4 +203,30 @@ fn an_attribution_suffix_after_the_arguments_is_ignored_and_shared_bytes_are_ref
     }
     let receipt = scene.ledger.send(scene.relay.address, CHANNELS, U256::ZERO, data);
     assert!(ILedger::MalformedCall::abi_decode(&receipt.output).is_ok());
+}
+
+#[test]
+fn no_claim_while_unsettled_revenue_passes_what_the_stake_answers_for() {
+    let mut scene = Scene::new();
+    scene.deposit(open(200_000), 1).expect("deposit");
+    // A million OPEN of stake carries 33,000 of unsettled revenue.
+    let refused = scene.claim(open(33_001), open(33_001)).expect_err("one too many");
+    let error = IOperators::RevenueLimit::abi_decode(&refused).expect("the custom error");
+    assert_eq!((error.unsettled, error.limit), (U256::from(open(33_001)), U256::from(open(33_000))));
+    scene.claim(open(33_000), open(33_000)).expect("up to the limit");
+    scene.settle().expect("what was claimed may always reach the escrow");
+    assert!(is::<IOperators::RevenueLimit, _>(scene.claim(open(33_001), open(33_001))));
+    let carried = scene.signed_claim(vec![scene.row(open(33_001), open(33_001))]);
+    assert!(is::<IOperators::RevenueLimit, _>(scene.send(scene.relay.address, &carried)));
+    scene.ledger.assert_conserved();
+}
+
+#[test]
+fn nothing_is_claimed_for_a_model_that_the_operator_does_not_offer() {
+    let mut scene = Scene::new();
+    let (operator, model) = (scene.operator.address, B256::repeat_byte(0x6e));
+    let register = IChannels::registerEscrowCall { operator, model };
+    scene.config.receiver = scene.send(scene.relay.address, &register).expect("anyone may");
+    scene.deposit(open(10), 1).expect("deposit");
+    assert!(is::<IOperators::NotOffered, _>(scene.claim(open(1), open(1))));
 }

@@ -2,11 +2,13 @@
 //! escrow, written from the scheme's text.
 
 use super::fixture::{Party, Scene, party};
+use crate::testing::enrol;
 use alloy_primitives::{Address, B256, Uint};
 use interfaces::{
     addresses::{CHANNELS, TOKEN, escrow},
     channels::IChannels,
 };
+use primitives::Amount;
 use proptest::prelude::*;
 
 const CHANNEL_COUNT: usize = 3;
@@ -164,6 +166,7 @@ impl Real {
         let operator = scene.operator.address;
         let escrows = [B256::repeat_byte(1), B256::repeat_byte(2)].map(|model| {
             scene.send(operator, &IChannels::registerEscrowCall { operator, model }).expect("registers");
+            enrol(&mut scene.ledger, operator, model, Amount::open(1_000_000));
             escrow(operator, model)
         });
         Real { scene, salt: 0, escrows, payers: vec![party(1), party(3)] }
