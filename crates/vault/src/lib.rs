@@ -11,6 +11,7 @@
 //! - [`document`]: what an item is and what its leaf commits to.
 
 pub mod access;
+pub mod commands;
 pub mod crypt;
 pub mod datanet;
 pub mod document;

@@ -99,6 +99,11 @@ impl Signature {
         self.0.iter().flat_map(|row| row.to_le_bytes()).collect()
     }
 
+    /// Its leaf in the tree of a contribution's published signatures.
+    pub fn leaf(&self) -> primitives::B256 {
+        primitives::B256::new(blake3::derive_key("openledger signature leaf v1", &self.to_bytes()))
+    }
+
     /// From [`Signature::to_bytes`]; `None` unless there are exactly 768 bytes.
     pub fn from_bytes(bytes: &[u8]) -> Option<Signature> {
         if bytes.len() != LENGTH * 4 {

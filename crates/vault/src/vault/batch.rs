@@ -23,6 +23,8 @@ pub(super) struct Batch {
     /// Item keys by number.
     pub(super) keys: Vec<Key>,
     pub(super) leaves: Vec<B256>,
+    /// Hashes of the items' signatures.
+    pub(super) signatures: Vec<B256>,
     /// Written segments.
     pub(super) segments: Vec<SegmentRef>,
     /// The open segment: its rows, its pack, and bytes of its texts.
@@ -40,6 +42,7 @@ impl Batch {
             key: new_key()?,
             keys: Vec::new(),
             leaves: Vec::new(),
+            signatures: Vec::new(),
             segments: Vec::new(),
             rows: Vec::new(),
             pack: Vec::new(),
@@ -97,6 +100,7 @@ impl Batch {
         let signature = signature::signature(&words::distinct_shingles(&words));
         let leaf = meta.facts.leaf();
         self.rows.push(Row { leaf, live: Some(LiveRow { offset, chunks, meta: sealed, signature }) });
+        self.signatures.push(signature.map_or(B256::ZERO, |s| s.leaf()));
         self.leaves.push(leaf);
         novelty.leaves.push(leaf);
         self.keys.push(key);
@@ -170,6 +174,7 @@ impl Batch {
                 novelty.leaves.push(row.leaf);
                 novelty.present.insert((options.datanet, options.owner, meta.facts.item));
                 self.nu_bytes += u128::from(meta.nu_ppm) * u128::from(meta.facts.bytes);
+                self.signatures.push(live.signature.map_or(B256::ZERO, |s| s.leaf()));
                 self.leaves.push(row.leaf);
                 self.keys.push(item_key);
                 report.resumed += 1;

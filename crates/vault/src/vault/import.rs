@@ -128,6 +128,7 @@ impl Vault {
             owner: options.owner,
             root,
             salt,
+            signatures: merkle::root(&batch.signatures),
             items: batch.leaves.len() as u64,
             bytes: report.bytes,
             tokens: report.tokens,

@@ -75,6 +75,8 @@ pub struct Contribution {
     pub root: B256,
     /// Salt of the commitment, to be revealed with the root.
     pub salt: B256,
+    /// Merkle root over the items' published signatures (zero for an item without words), for the reveal (R3).
+    pub signatures: B256,
     /// Number of items.
     pub items: u64,
     /// Bytes of their texts.
