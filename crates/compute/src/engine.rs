@@ -1,0 +1,112 @@
+//! What the operator needs of a model and of its attribution cache, as two traits.
+//!
+//! Both are pure functions of committed data: the same request gives the same tokens and the same scores on every
+//! machine, at any load. Replay ([`crate::replay`]) depends on nothing else.
+
+use crate::request::{Finish, Message, Sampling};
+use alloy_primitives::{Address, B256};
+use attribution::shares::Rule;
+use serde::{Deserialize, Serialize};
+use std::ops::{ControlFlow, Range};
+
+/// A model that answers.
+pub trait Generator: Send + Sync {
+    /// Tokens of prompt and answer together that the model takes.
+    fn context_tokens(&self) -> usize;
+
+    /// Version of the op set its results are bit-exact under; 0 when replay is not bit-exact.
+    fn op_set(&self) -> u32;
+
+    /// Names of the adapters that a request may choose.
+    fn adapters(&self) -> &[String] {
+        &[]
+    }
+
+    /// Tokens of a text.
+    fn encode(&self, text: &str) -> Result<Vec<u32>, EngineError>;
+
+    /// Tokens of a conversation, rendered by the model's template up to where the assistant speaks.
+    fn render(&self, messages: &[Message]) -> Result<Vec<u32>, EngineError>;
+
+    /// Bytes of a token; a character may be split over several.
+    fn bytes(&self, token: u32) -> Result<Vec<u8>, EngineError>;
+
+    /// Continues `prompt`, handing each new token to `emit` as soon as it is known, until the model ends, `sampling.max_tokens` or
+    /// the context is reached, or `emit` breaks. Stop texts are the caller's.
+    fn generate(
+        &self,
+        adapter: &str,
+        prompt: &[u32],
+        sampling: &Sampling,
+        emit: &mut dyn FnMut(u32) -> ControlFlow<()>,
+    ) -> Result<Finish, EngineError>;
+}
+
+/// A piece of contributed text as the protocol cuts it (RULEBOOK R2a), with whom it belongs to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unit {
+    /// The Datanet it was contributed to.
+    pub datanet: B256,
+    /// The item it is cut from.
+    pub item: B256,
+    /// Account that is paid.
+    pub owner: Address,
+    /// Tokens, 1 to the rule's full unit.
+    pub tokens: u32,
+    /// Novelty in parts of `attribution::shares::NOVELTY_ONE`.
+    pub novelty: u32,
+    /// Where it stands, for people: such as `serde/README.md`.
+    pub label: String,
+}
+
+/// Scores of one answer.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Scores {
+    /// One for each unit of [`Attributor::units`]; positive helped the answer.
+    pub units: Vec<f64>,
+    /// The answer's tokens, cut into spans, each with the units that helped it most, best first.
+    pub spans: Vec<SpanScores>,
+}
+
+/// What a stretch of the answer owes.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SpanScores {
+    /// Tokens of the answer.
+    pub tokens: Range<u32>,
+    /// Units and their scores, best first.
+    pub units: Vec<(u32, f64)>,
+}
+
+/// A model's attribution cache: who does an answer owe.
+pub trait Attributor: Send + Sync {
+    /// Root of the committed cache.
+    fn cache_root(&self) -> B256;
+
+    /// The committed rule that turns scores into integers.
+    fn rule(&self) -> Rule;
+
+    /// All units, in the committed order.
+    fn units(&self) -> &[Unit];
+
+    /// Scores the answer `output` to `prompt`.
+    fn score(&self, adapter: &str, prompt: &[u32], output: &[u32]) -> Result<Scores, EngineError>;
+}
+
+/// Why an engine failed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum EngineError {
+    /// The caller's fault: the message says what to change.
+    #[error("{0}")]
+    Refused(String),
+    /// Prompt and answer do not fit.
+    #[error(
+        "the prompt has {prompt} tokens and the answer may have {answer}, together more than the model's context of {context}: shorten the prompt or lower max_tokens"
+    )]
+    PastContext { prompt: usize, answer: usize, context: usize },
+    /// No adapter of this name.
+    #[error("this model has no adapter `{0}`: /v1/models lists them")]
+    UnknownAdapter(String),
+    /// Ours: the answer is lost, nothing was charged.
+    #[error("the model failed: {0}")]
+    Failed(String),
+}

@@ -1,0 +1,247 @@
+//! Answers one request: checks, generates, prices, attributes, divides.
+
+use crate::{
+    attributed::{Attributed, MAX_SPAN_SOURCES, Span},
+    engine::{Attributor, EngineError, Generator},
+    fee::{DATA_SHARE_BPS, Terms, data_share},
+    receipt::{AnswerId, Output},
+    request::{Finish, Prompt, Request, RequestError, Usage},
+};
+use alloy_primitives::B256;
+use attribution::shares::SharesError;
+use primitives::Amount;
+use std::{ops::ControlFlow, sync::Arc};
+
+mod text;
+use text::Text;
+
+/// A model ready to answer, with its attribution cache.
+#[derive(Clone)]
+pub struct Worker {
+    /// The model's id on the ledger.
+    pub model: B256,
+    /// The name by which requests choose it.
+    pub name: String,
+    /// Generates.
+    pub generator: Arc<dyn Generator>,
+    /// Scores.
+    pub attributor: Arc<dyn Attributor>,
+    /// The data contributors' part of a fee, in hundredths of a percent.
+    pub data_share_bps: u16,
+}
+
+/// Where an answer's text goes as it is made. Breaking cancels the answer.
+pub trait Sink {
+    /// More text.
+    fn piece(&mut self, text: &str) -> ControlFlow<()>;
+}
+
+impl<F: FnMut(&str) -> ControlFlow<()>> Sink for F {
+    fn piece(&mut self, text: &str) -> ControlFlow<()> {
+        self(text)
+    }
+}
+
+/// A request that fits the model, as tokens. What it can cost is known from here on.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Prepared {
+    /// The request, its `max_tokens` no more than what fits.
+    pub request: Request,
+    /// The prompt's tokens.
+    pub tokens: Vec<u32>,
+}
+
+impl Prepared {
+    /// The most this request can use.
+    pub fn most(&self) -> Usage {
+        Usage {
+            prompt_tokens: self.tokens.len() as u32,
+            completion_tokens: self.request.sampling.max_tokens,
+        }
+    }
+}
+
+/// An answer that has no place in the log yet.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Answer {
+    /// Its id.
+    pub id: AnswerId,
+    /// Blinds the commitments to request and output.
+    pub salt: B256,
+    /// What was asked.
+    pub request: Request,
+    /// What came back.
+    pub output: Output,
+    /// Tokens.
+    pub usage: Usage,
+    /// F.
+    pub fee: Amount,
+    /// What it owes.
+    pub attributed: Attributed,
+    /// Version of the op set.
+    pub op_set: u32,
+}
+
+/// Why there is no answer. Nothing is charged.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum AnswerError {
+    /// The request is outside its limits.
+    #[error(transparent)]
+    Request(#[from] RequestError),
+    /// The engine refused or failed.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// The scores cannot be divided: the attribution is broken, not the request.
+    #[error("the answer could not be attributed: {0}")]
+    Shares(#[from] SharesError),
+}
+
+impl Worker {
+    /// A worker with the default data share.
+    pub fn new<E: Generator + Attributor + 'static>(model: B256, name: &str, engine: E) -> Worker {
+        let engine = Arc::new(engine);
+        Worker {
+            model,
+            name: name.into(),
+            generator: engine.clone(),
+            attributor: engine,
+            data_share_bps: DATA_SHARE_BPS,
+        }
+    }
+
+    /// Checks a request and turns it into tokens. With `fit`, `max_tokens` is lowered to what the context leaves; without,
+    /// a request that does not fit is refused.
+    pub fn prepare(&self, mut request: Request, fit: bool) -> Result<Prepared, AnswerError> {
+        request.check()?;
+        if !request.adapter.is_empty() && !self.generator.adapters().contains(&request.adapter) {
+            return Err(EngineError::UnknownAdapter(request.adapter).into());
+        }
+        let tokens = match &request.prompt {
+            Prompt::Text(text) => self.generator.encode(text)?,
+            Prompt::Messages(messages) => self.generator.render(messages)?,
+            Prompt::Tokens(tokens) => {
+                for token in tokens {
+                    self.generator.bytes(*token)?;
+                }
+                tokens.clone()
+            }
+        };
+        if tokens.is_empty() {
+            return Err(RequestError::Empty.into());
+        }
+        let context = self.generator.context_tokens();
+        let room = context.saturating_sub(tokens.len());
+        let answer = request.sampling.max_tokens as usize;
+        if room == 0 || (answer > room && !fit) {
+            return Err(EngineError::PastContext { prompt: tokens.len(), answer, context }.into());
+        }
+        request.sampling.max_tokens = answer.min(room) as u32;
+        Ok(Prepared { request, tokens })
+    }
+
+    /// Answers. Text goes to `sink` as it is made; when the sink breaks, the answer ends there and what was made so far is
+    /// attributed and charged.
+    pub fn answer(
+        &self,
+        id: AnswerId,
+        salt: B256,
+        prepared: &Prepared,
+        terms: &Terms,
+        sink: &mut dyn Sink,
+    ) -> Result<Answer, AnswerError> {
+        let (output, ends) = self.generate(prepared, sink)?;
+        let usage = Usage {
+            prompt_tokens: prepared.tokens.len() as u32,
+            completion_tokens: output.tokens.len() as u32,
+        };
+        let fee = terms.charge(usage);
+        let attributed = self.attribute(prepared, &output, &ends, fee)?;
+        let op_set = self.generator.op_set();
+        Ok(Answer { id, salt, request: prepared.request.clone(), output, usage, fee, attributed, op_set })
+    }
+
+    /// Generates; also returns the length of the text after each token.
+    pub(crate) fn generate(
+        &self,
+        prepared: &Prepared,
+        sink: &mut dyn Sink,
+    ) -> Result<(Output, Vec<u32>), AnswerError> {
+        let sampling = &prepared.request.sampling;
+        let mut text = Text::new(&sampling.stop);
+        let (mut tokens, mut ends) = (Vec::new(), Vec::new());
+        let (mut stopped, mut broken) = (false, None);
+        let mut emit = |token: u32| {
+            let bytes = match self.generator.bytes(token) {
+                Ok(bytes) => bytes,
+                Err(error) => {
+                    broken = Some(error);
+                    return ControlFlow::Break(());
+                }
+            };
+            tokens.push(token);
+            stopped = text.push(&bytes);
+            ends.push(text.len() as u32);
+            let ready = text.ready();
+            if !ready.is_empty() {
+                sink.piece(&ready)?;
+            }
+            if stopped { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        };
+        let finish =
+            self.generator.generate(&prepared.request.adapter, &prepared.tokens, sampling, &mut emit)?;
+        if let Some(error) = broken {
+            return Err(error.into());
+        }
+        let finish = if stopped { Finish::Stop } else { finish };
+        if finish != Finish::Cancelled {
+            let rest = text.rest();
+            if !rest.is_empty() {
+                // The last words may find nobody: the answer is complete all the same.
+                let _ = sink.piece(&rest);
+            }
+        }
+        let text = text.finish();
+        for end in &mut ends {
+            *end = (*end).min(text.len() as u32);
+        }
+        Ok((Output { tokens, text, finish }, ends))
+    }
+
+    fn attribute(
+        &self,
+        prepared: &Prepared,
+        output: &Output,
+        ends: &[u32],
+        fee: Amount,
+    ) -> Result<Attributed, AnswerError> {
+        let attributor = &self.attributor;
+        let scores = attributor.score(&prepared.request.adapter, &prepared.tokens, &output.tokens)?;
+        let units = attributor.units();
+        if scores.units.len() != units.len() {
+            let message = format!("{} scores for {} units", scores.units.len(), units.len());
+            return Err(EngineError::Failed(message).into());
+        }
+        let share = data_share(fee, self.data_share_bps);
+        let mut done =
+            Attributed::divide(attributor.cache_root(), attributor.rule(), units, &scores, share)?;
+        let byte = |token: u32| match token.checked_sub(1) {
+            None => 0,
+            Some(before) => ends.get(before as usize).or(ends.last()).copied().unwrap_or(0),
+        };
+        done.spans = scores
+            .spans
+            .into_iter()
+            .map(|span| {
+                let mut sources = span.units;
+                sources.retain(|(unit, _)| (*unit as usize) < units.len());
+                sources.truncate(MAX_SPAN_SOURCES);
+                Span { bytes: [byte(span.tokens.start), byte(span.tokens.end)], sources }
+            })
+            .filter(|span| span.bytes[0] < span.bytes[1])
+            .collect();
+        Ok(done)
+    }
+}
+
+#[cfg(test)]
+mod tests;
