@@ -58,7 +58,8 @@ mod tests {
     #[test]
     fn the_address_is_the_one_every_wallet_derives() {
         // The first development account of Foundry and Hardhat.
-        let secret = alloy_primitives::hex!("ac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80");
+        let secret =
+            alloy_primitives::hex!("ac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80");
         let account = Account::from_bytes(&secret).unwrap();
         assert_eq!(account.address(), address!("f39Fd6e51aad88F6F4ce6aB8827279cffFb92266"));
     }
@@ -70,9 +71,8 @@ mod tests {
         let signature = account.sign(&digest);
         assert!(signed_by(account.address(), &digest, &signature));
         assert!(!signed_by(account.address(), &keccak256(b"other"), &signature));
-        let order = alloy_primitives::uint!(
-            0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141_U256
-        );
+        let order =
+            alloy_primitives::uint!(0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141_U256);
         let twin = Signature::new(signature.r(), order - signature.s(), !signature.v());
         assert!(!signed_by(account.address(), &digest, &twin));
         assert!(Account::from_bytes(&[0; 32]).is_err());

@@ -137,7 +137,8 @@ impl Attributed {
 
     /// Leaves under [`Attributed::root`]: the header, then the units.
     pub fn leaves(&self) -> Vec<B256> {
-        let Attributed { outcome: _, cache, rule, data_share, total_weight, treasury, units, spans: _ } = self;
+        let Attributed { outcome: _, cache, rule, data_share, total_weight, treasury, units, spans: _ } =
+            self;
         let mut header = Writer::new();
         header.u8(0).hash(cache);
         rule.encode(&mut header);
@@ -159,11 +160,7 @@ impl Attributed {
         let ppm = |weight: u128| (weight * 1_000_000 / self.total_weight.max(1)) as u32;
         let mut list: Vec<Contributor> = totals
             .into_iter()
-            .map(|(account, (pay, weight))| Contributor {
-                account,
-                pay: Amount(pay),
-                share_ppm: ppm(weight),
-            })
+            .map(|(account, (pay, weight))| Contributor { account, pay: Amount(pay), share_ppm: ppm(weight) })
             .collect();
         list.sort_by_key(|c| (std::cmp::Reverse((c.pay, c.share_ppm)), c.account));
         list

@@ -21,13 +21,11 @@ pub mod account;
 pub mod attributed;
 pub mod batch;
 pub mod engine;
-pub mod evidence;
 pub mod fee;
 pub mod folds;
 pub mod log;
 pub mod ngram;
 pub mod receipt;
-pub mod replay;
 pub mod request;
 pub mod worker;
 

@@ -80,8 +80,13 @@ impl Ngram {
                     let next = bytes.get(at).map_or(END, |byte| u32::from(*byte));
                     for order in 0..=ORDER.min(at) {
                         let context = bytes[at - order..at].to_vec();
-                        *counts.entry(context).or_default().entry(next).or_default().entry(unit).or_default() +=
-                            1;
+                        *counts
+                            .entry(context)
+                            .or_default()
+                            .entry(next)
+                            .or_default()
+                            .entry(unit)
+                            .or_default() += 1;
                     }
                 }
             }

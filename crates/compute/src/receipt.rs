@@ -312,7 +312,10 @@ mod tests {
     fn golden_digest() {
         let mut writer = Writer::new();
         receipt().encode(&mut writer);
-        assert_eq!(writer.as_bytes().len(), 290);
+        assert_eq!(writer.as_bytes().len(), 278);
+        let digest =
+            alloy_primitives::b256!("5f0f1916c2fed01b99b5fae1b04f1c932d56a1494d46a0dbb7bc57242eb2654b");
+        assert_eq!(receipt().digest(), digest);
     }
 
     #[test]

@@ -141,8 +141,7 @@ impl Request {
         if self.adapter.len() > MAX_ADAPTER_BYTES {
             return out("adapter", format!("{} bytes", self.adapter.len()), "at most 64 bytes");
         }
-        let too_long =
-            |given, unit, limit| Err(RequestError::TooLong { given, unit, limit });
+        let too_long = |given, unit, limit| Err(RequestError::TooLong { given, unit, limit });
         match &self.prompt {
             Prompt::Text(text) if text.is_empty() => Err(RequestError::Empty),
             Prompt::Text(text) if text.len() > MAX_PROMPT_BYTES => {

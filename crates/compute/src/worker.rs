@@ -54,10 +54,7 @@ pub struct Prepared {
 impl Prepared {
     /// The most this request can use.
     pub fn most(&self) -> Usage {
-        Usage {
-            prompt_tokens: self.tokens.len() as u32,
-            completion_tokens: self.request.sampling.max_tokens,
-        }
+        Usage { prompt_tokens: self.tokens.len() as u32, completion_tokens: self.request.sampling.max_tokens }
     }
 }
 
@@ -222,8 +219,7 @@ impl Worker {
             return Err(EngineError::Failed(message).into());
         }
         let share = data_share(fee, self.data_share_bps);
-        let mut done =
-            Attributed::divide(attributor.cache_root(), attributor.rule(), units, &scores, share)?;
+        let mut done = Attributed::divide(attributor.cache_root(), attributor.rule(), units, &scores, share)?;
         let byte = |token: u32| match token.checked_sub(1) {
             None => 0,
             Some(before) => ends.get(before as usize).or(ends.last()).copied().unwrap_or(0),

@@ -12,8 +12,10 @@ fn worker() -> Worker {
         label: format!("document {owner}"),
         text: text.into(),
     };
-    let documents =
-        [document(1, "the quick brown fox jumps over the lazy dog"), document(2, "lorem ipsum dolor sit amet")];
+    let documents = [
+        document(1, "the quick brown fox jumps over the lazy dog"),
+        document(2, "lorem ipsum dolor sit amet"),
+    ];
     Worker::new(B256::repeat_byte(1), "test", Ngram::new(B256::ZERO, &documents))
 }
 
