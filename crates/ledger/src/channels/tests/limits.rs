@@ -1,16 +1,21 @@
 //! Who may not, and what is refused.
 
 use super::fixture::{MODEL, Scene, is, open, party};
-use crate::channels::{MAX_CALLS, MAX_CLAIMS};
+use crate::{
+    Call,
+    channels::{MAX_CALLS, MAX_CLAIMS},
+};
 use alloy_primitives::{Address, B256, Bytes, U256, Uint};
-use alloy_sol_types::{SolCall, SolError};
+use alloy_sol_types::{SolCall, SolError, SolInterface};
 use interfaces::{
-    addresses::{CHANNELS, TOKEN, escrow},
-    channels::{ChannelConfig, IChannels},
+    addresses::{CHANNELS, DEPOSIT_COLLECTOR, MULTICALL3, TOKEN, escrow},
+    channels::{ChannelConfig, IChannels, IDepositCollector},
     errors::ILedger,
     operators::IOperators,
+    multicall3::IMulticall3,
     token::IToken,
 };
+use proptest::prelude::*;
 
 /// A deposit after `change` to the configuration.
 fn deposit_with(change: impl FnOnce(&mut ChannelConfig)) -> Result<(), Bytes> {
@@ -229,4 +234,39 @@ fn nothing_is_claimed_for_a_model_that_the_operator_does_not_offer() {
     scene.config.receiver = scene.send(scene.relay.address, &register).expect("anyone may");
     scene.deposit(open(10), 1).expect("deposit");
     assert!(is::<IOperators::NotOffered, _>(scene.claim(open(1), open(1))));
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(128))]
+
+    #[test]
+    fn any_call_data_is_answered(data: Vec<u8>, selector: usize, gas_limit in 21_000u64..300_000) {
+        let mut ledger = Scene::new().ledger;
+        for (to, selectors) in [
+            (CHANNELS, IChannels::IChannelsCalls::selectors().collect::<Vec<_>>()),
+            (DEPOSIT_COLLECTOR, IDepositCollector::IDepositCollectorCalls::selectors().collect()),
+            (MULTICALL3, IMulticall3::IMulticall3Calls::selectors().collect()),
+        ] {
+            let call = Call { to, data: data.clone().into(), gas_limit, ..Call::default() };
+            ledger.call(&call);
+            let known = [selectors[selector % selectors.len()].as_slice(), &data].concat();
+            ledger.call(&Call { data: known.into(), ..call });
+        }
+    }
+
+    #[test]
+    fn a_valid_call_with_one_word_replaced_is_answered_and_conserves(word in 0usize..24, value: [u8; 32]) {
+        let mut scene = Scene::new();
+        scene.deposit(open(10), 1).expect("deposit");
+        for call in [
+            scene.deposit_call(open(1), 2).abi_encode(),
+            scene.signed_claim(vec![scene.row(open(4), open(3))]).abi_encode(),
+            scene.signed_refund(open(2), 0).abi_encode(),
+        ] {
+            let mut data = call;
+            let at = 4 + 32 * (word % ((data.len() - 4) / 32));
+            data[at..at + 32].copy_from_slice(&value);
+            scene.ledger.send(scene.relay.address, CHANNELS, U256::ZERO, data);
+            scene.ledger.assert_conserved();
+        }
+    }
 }
