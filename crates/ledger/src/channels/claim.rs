@@ -11,7 +11,7 @@ use crate::{
     gas, operators,
     signature::{Passed, require_signer},
 };
-use alloy_primitives::{Address, B256, U256};
+use alloy_primitives::{B256, U256};
 use interfaces::channels::{IChannels, IChannels::VoucherClaim, signed};
 use primitives::Amount;
 use std::collections::BTreeSet;
@@ -26,9 +26,8 @@ pub(super) fn claim(ctx: &mut Context, call: IChannels::claimCall) -> Result<()>
         ensure(row.voucher.channel.is_receiver_side(ctx.caller), || {
             Error::rejected(IChannels::NotAuthorizedToClaim {})
         })?;
-        claim_row(ctx, row)?;
     }
-    check_revenue(ctx, &voucherClaims)
+    claim_rows(ctx, &voucherClaims)
 }
 
 pub(super) fn claim_with_signature(ctx: &mut Context, call: IChannels::claimWithSignatureCall) -> Result<()> {
@@ -44,15 +43,20 @@ pub(super) fn claim_with_signature(ctx: &mut Context, call: IChannels::claimWith
         ensure(row.voucher.channel.receiverAuthorizer == authorizer, || {
             Error::rejected(IChannels::NotReceiverAuthorizer {})
         })?;
-        claim_row(ctx, row)?;
     }
-    check_revenue(ctx, &voucherClaims)
+    claim_rows(ctx, &voucherClaims)
 }
 
-/// R6: with these rows taken, no operator's unsettled revenue is past what its stake answers for.
-fn check_revenue(ctx: &mut Context, rows: &[VoucherClaim]) -> Result<()> {
-    let escrows: BTreeSet<Address> = rows.iter().map(|row| row.voucher.channel.receiver).collect();
-    for escrow in escrows {
+/// Takes the rows in order. R6: with them taken, no operator's unsettled revenue may be past what its stake answers for; rows
+/// that take nothing are no revenue, so that a refund can always carry the last voucher along.
+fn claim_rows(ctx: &mut Context, rows: &[VoucherClaim]) -> Result<()> {
+    let mut gained = BTreeSet::new();
+    for row in rows {
+        if claim_row(ctx, row)? {
+            gained.insert(row.voucher.channel.receiver);
+        }
+    }
+    for escrow in gained {
         // A channel was opened to it, so it is registered; until its word is provided there is nothing to judge.
         if let Some(EscrowOwner { operator, model }) = owner_of_escrow(ctx.state, escrow)? {
             operators::require_revenue_allowed(ctx.state, operator, model)?;
@@ -90,15 +94,15 @@ pub(super) fn claim_batch_digest(ctx: &mut Context, rows: &[VoucherClaim]) -> Re
     digest(ctx, &batch)
 }
 
-/// Takes one row, or passes over it when it is not above what is claimed already.
-fn claim_row(ctx: &mut Context, row: &VoucherClaim) -> Result<()> {
+/// Takes one row, or passes over it when it is not above what is claimed already; tells whether it took it.
+fn claim_row(ctx: &mut Context, row: &VoucherClaim) -> Result<bool> {
     let VoucherClaim { voucher, signature, totalClaimed } = row;
     let config = &voucher.channel;
     let id = channel_id(ctx, config)?;
     let mut channel = Channel::load(ctx.state, id)?;
     let total = Amount(*totalClaimed);
     if total <= channel.total_claimed && !ctx.state.missed() {
-        return Ok(());
+        return Ok(false);
     }
     ensure(total.0 <= voucher.maxClaimableAmount, || Error::rejected(IChannels::ClaimExceedsCeiling {}))?;
     ensure(total <= channel.balance || ctx.state.missed(), || {
@@ -116,5 +120,6 @@ fn claim_row(ctx: &mut Context, row: &VoucherClaim) -> Result<()> {
     receiver.total_claimed = receiver.total_claimed.checked_add(claimed).ok_or_else(Error::overflow)?;
     receiver.store(ctx.state, config.receiver)?;
     let sender = ctx.caller;
-    ctx.emit(IChannels::Claimed { channelId: id, sender, claimAmount: claimed.0, newTotalClaimed: total.0 })
+    ctx.emit(IChannels::Claimed { channelId: id, sender, claimAmount: claimed.0, newTotalClaimed: total.0 })?;
+    Ok(true)
 }
