@@ -16,7 +16,7 @@ import { fileURLToPath } from "node:url";
 const here = fileURLToPath(new URL(".", import.meta.url));
 const START_SECONDS = 30;
 /** Accounts that the tests pay from, and what each needs. */
-const [ACCOUNTS, NEEDED] = [10, 100n * 10n ** 18n];
+const [ACCOUNTS, NEEDED] = [10, 2_000n * 10n ** 18n];
 
 const wanted = process.argv.slice(2);
 const isWanted = (name) => wanted.length === 0 || wanted.includes(name);

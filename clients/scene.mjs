@@ -64,6 +64,22 @@ export const channelsAbi = parseAbi([
   "error ReceiverIsNotEscrow(address receiver)",
 ]);
 
+export const MODELS = getAddress("0x4f50454e00000000000000000000000000000003");
+export const OPERATORS = getAddress("0x4f50454e00000000000000000000000000000004");
+/** What an operator calls before it can be paid: a model that may be served, a stake, an offer. */
+export const servingAbi = parseAbi([
+  "struct Registration { bytes32 manifest; bytes32 base; uint16 baseShareBps; uint32 uses; string licence; string name; }",
+  "struct Cache { bytes32 root; bytes32 curvature; uint64 floor; uint64 cap; uint64 damping; }",
+  "struct Rates { uint256 rateIn; uint256 rateOut; uint256 platformFee; }",
+  "function register(Registration what) returns (bytes32 model)",
+  "function finalise(bytes32 model, bytes32 finalRoot, Cache cache, Rates rates)",
+  "function register(string endpoint) payable",
+  "function offer(bytes32 model, uint256 rateIn, uint256 rateOut, uint256 platformFee)",
+  "function escrow(address operator, bytes32 model) view returns (address)",
+  "error ModelExists(bytes32 model)",
+  "error AlreadyOperator(address account)",
+]);
+
 /** The ledger as a viem chain. */
 export const chain = defineChain({
   id: CHAIN_ID,

@@ -16,17 +16,18 @@ import { paymentMiddleware, setSettlementOverrides, x402ResourceServer } from "@
 import { wrapFetchWithPayment, x402Client } from "@x402/fetch";
 import express from "express";
 import { BaseError, ContractFunctionRevertedError, parseEther } from "viem";
-import { CHANNELS, TOKEN, account, channelsAbi, network, publicClient, tokenAbi, walletOf } from "./scene.mjs";
+import { CHANNELS, MODELS, OPERATORS, TOKEN, account, channelsAbi, network, publicClient, servingAbi, tokenAbi, walletOf } from "./scene.mjs";
 
 const [PAYER, OPERATOR, FACILITATOR] = [4, 5, 6];
 const payer = account(PAYER);
 const operator = walletOf(OPERATOR);
-const model = `0x${"22".repeat(32)}`;
 const channels = { address: CHANNELS, abi: channelsAbi };
 
 /** Most that an answer can cost, and what it did cost. */
 const [QUOTE, COST] = [parseEther("0.001"), parseEther("0.0007")];
-/** A channel of its own for every run, so that tests can be repeated on one node. */
+/** Answers for 3.3 % of itself in unsettled revenue. */
+const STAKE = parseEther("1000");
+/** A channel and a model of its own for every run, so that tests can be repeated on one node. */
 const salt = `0x${Date.now().toString(16).padStart(64, "0")}`;
 
 const balanceOf = (address) => publicClient.getBalance({ address });
@@ -57,13 +58,29 @@ const local = {
   getSupported: async () => facilitator.getSupported(),
 };
 
+/** Registers a model and offers it, with a stake that answers for what the tests sell; the escrow that buyers pay. */
+async function serve() {
+  const [me, zero, word] = [operator.account.address, 0n, (byte) => `0x${byte.repeat(32)}`];
+  const send = async (address, functionName, args, value) => {
+    const call = { address, abi: servingAbi, functionName, args, value };
+    const { result } = await publicClient.simulateContract({ ...call, account: operator.account });
+    assert.equal((await mined(await operator.writeContract(call))).status, "success", functionName);
+    return result;
+  };
+  const what = { manifest: salt, base: word("00"), baseShareBps: 0, uses: 15, licence: "Apache-2.0", name: "fabulist" };
+  const model = await send(MODELS, "register", [what]);
+  const cache = { root: word("ca"), curvature: word("cb"), floor: 1n, cap: 2n, damping: 3n };
+  await send(MODELS, "finalise", [model, word("09"), cache, { rateIn: zero, rateOut: zero, platformFee: zero }]);
+  // A second run on one node finds the operator registered.
+  await send(OPERATORS, "register", ["https://operator.example"], STAKE).catch((error) => assert.match(error.message, /AlreadyOperator/));
+  await send(OPERATORS, "offer", [model, zero, zero, zero]);
+  return publicClient.readContract({ address: OPERATORS, abi: servingAbi, functionName: "escrow", args: [me, model] });
+}
+
 let escrow, server, url, channelServer;
 
 before(async () => {
-  const register = { ...channels, functionName: "registerEscrow", args: [operator.account.address, model] };
-  escrow = (await publicClient.simulateContract({ ...register, account: operator.account })).result;
-  await mined(await operator.writeContract(register));
-
+  escrow = await serve();
   channelServer = new ChannelServer(escrow, { receiverAuthorizerSigner: operator.account, withdrawDelay: 86_400 });
   const resources = new x402ResourceServer(local)
     .register(network, new ExactServer())

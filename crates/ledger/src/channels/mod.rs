@@ -11,8 +11,8 @@
 //!
 //! # Rules
 //! 1. The receiver is the escrow of one operator and model, the receiver authorizer that operator, the token OPEN (R1). So what
-//!    channels pay can only be spent by settlement. An escrow must be registered once, by anyone, before its first
-//!    deposit: its address is a hash, which the ledger cannot invert.
+//!    channels pay can only be spent by settlement. An escrow is registered before its first deposit, by the operator's first offer of
+//!    the model or by anyone: its address is a hash, which the ledger cannot invert.
 //! 2. A deposit is pulled by ERC-3009 `receiveWithAuthorization` to the collector, under a nonce that binds channel and salt: an
 //!    authorization can pay into one channel only, whoever carries it.
 //! 3. A claim sets `total_claimed` to a cumulative amount, up to the ceiling that the payer's voucher signs and up to `balance`. A row
