@@ -12,6 +12,9 @@ pub(super) const ROWS_MAX: usize = 4;
 /// Runs of four inputs in a group.
 const QUADS: usize = GROUP / 4;
 
+/// How far ahead of the products weights are asked for.
+const FETCH_AHEAD_BYTES: usize = 4096;
+
 /// Whether this processor has the instruction.
 pub(super) fn is_available() -> bool {
     is_x86_feature_detected!("avx512vnni")
@@ -40,15 +43,26 @@ pub(super) unsafe fn tile<const R: usize>(
     for g in 0..groups {
         // Two chains each, so that the instruction's latency overlaps.
         let (mut dot, mut offset) = ([[_mm512_setzero_si512(); 2]; R], [_mm512_setzero_si512(); 2]);
-        for quad in 0..QUADS {
+        let mut weights = packed[g * GROUP * TILE..].as_ptr();
+        let mut inputs = q[g * GROUP..].as_ptr();
+        for _ in 0..QUADS / 2 {
             // SAFETY: inside the slices by the assertions above.
             unsafe {
-                let w = _mm512_loadu_si512(packed.as_ptr().add((g * QUADS + quad) * 4 * TILE).cast());
-                offset[quad % 2] = _mm512_dpbusd_epi32(offset[quad % 2], middle, w);
+                let w =
+                    [_mm512_loadu_si512(weights.cast()), _mm512_loadu_si512(weights.add(4 * TILE).cast())];
+                _mm_prefetch::<_MM_HINT_T0>(weights.wrapping_add(FETCH_AHEAD_BYTES));
+                _mm_prefetch::<_MM_HINT_T0>(weights.wrapping_add(FETCH_AHEAD_BYTES + 64));
+                offset[0] = _mm512_dpbusd_epi32(offset[0], middle, w[0]);
+                offset[1] = _mm512_dpbusd_epi32(offset[1], middle, w[1]);
+                let mut row = inputs;
                 for r in 0..R {
-                    let x = q.as_ptr().add(r * stride + g * GROUP + quad * 4).cast::<i32>().read_unaligned();
-                    dot[r][quad % 2] = _mm512_dpbusd_epi32(dot[r][quad % 2], _mm512_set1_epi32(x), w);
+                    let x = row.cast::<[i32; 2]>().read_unaligned();
+                    dot[r][0] = _mm512_dpbusd_epi32(dot[r][0], _mm512_set1_epi32(x[0]), w[0]);
+                    dot[r][1] = _mm512_dpbusd_epi32(dot[r][1], _mm512_set1_epi32(x[1]), w[1]);
+                    row = row.wrapping_add(stride);
                 }
+                weights = weights.add(8 * TILE);
+                inputs = inputs.add(8);
             }
         }
         let offset = _mm512_add_epi32(offset[0], offset[1]);

@@ -1,18 +1,21 @@
 //! Few rows times a matrix whose rows are contiguous: the matrix is streamed once, unpacked, at the speed of memory.
 //!
-//! Accumulators of a k-block live in the first cache; each pass over them takes [`STEPS`] rows of the matrix.
+//! A strip of columns keeps its accumulators in registers for a whole k-block; rows further down are fetched ahead, since
+//! they lie too far apart for the processor to guess.
 
 use super::{K_BLOCK, Out, View};
 use crate::lanes::multiversion;
 use crate::path::Ctx;
 
 /// Most rows handled here.
-pub(super) const ROWS_MAX: usize = 8;
-/// Columns whose accumulators are kept at a time.
-const COLS: usize = 512;
-/// Rows of the matrix taken in one pass.
-const STEPS: usize = 4;
-const LANES: usize = 16;
+pub(super) const ROWS_MAX: usize = 16;
+/// Rows whose accumulators fit the registers beside a strip of 64 columns; more take further passes over the strip.
+const PASS: usize = 4;
+/// Rows of the matrix fetched ahead.
+const AHEAD: usize = 12;
+
+/// Rows of A of one k-block, contiguous.
+type Factors = [[f32; K_BLOCK]; ROWS_MAX];
 
 /// `out = a b` or `out + a b` for `m` at most [`ROWS_MAX`] and `b` with unit column stride.
 pub(super) fn gemm(
@@ -25,110 +28,114 @@ pub(super) fn gemm(
     out: Out,
     accumulate: bool,
 ) {
-    let mut x = [[0f32; K_BLOCK]; ROWS_MAX];
-    let mut acc = [[0f32; COLS]; ROWS_MAX];
-    for j in (0..n).step_by(COLS) {
-        let cols = COLS.min(n - j);
-        for p in (0..k).step_by(K_BLOCK) {
-            let k_len = K_BLOCK.min(k - p);
-            for (i, x) in x.iter_mut().enumerate().take(m) {
-                for (q, x) in x.iter_mut().enumerate().take(k_len) {
-                    // SAFETY: a covers m x k.
-                    *x = unsafe { *a.ptr().add(i * a.row_stride + (p + q) * a.col_stride) };
-                }
-            }
-            // SAFETY: the block from (p, j) lies inside b: its last row ends at `cols`.
-            let block =
-                unsafe { std::slice::from_raw_parts(b.from(p, j).ptr(), (k_len - 1) * b.row_stride + cols) };
-            fold(ctx, m, k_len, cols, &x, block, b.row_stride, &mut acc);
-            for (i, acc) in acc.iter().enumerate().take(m) {
-                // SAFETY: columns j .. j + cols of row i of an m x n output.
-                let c = unsafe { std::slice::from_raw_parts_mut(out.ptr(i, j), cols) };
-                if p == 0 && !accumulate {
-                    c.copy_from_slice(&acc[..cols]);
-                } else {
-                    for (c, v) in c.iter_mut().zip(acc) {
-                        *c += *v;
-                    }
-                }
+    let mut x: Factors = [[0f32; K_BLOCK]; ROWS_MAX];
+    for p in (0..k).step_by(K_BLOCK) {
+        let k_len = K_BLOCK.min(k - p);
+        for (i, x) in x.iter_mut().enumerate().take(m) {
+            for (q, x) in x.iter_mut().enumerate().take(k_len) {
+                // SAFETY: a covers m x k.
+                *x = unsafe { *a.ptr().add(i * a.row_stride + (p + q) * a.col_stride) };
             }
         }
+        // SAFETY: rows p .. p + k_len of b, the last up to column n.
+        let block = unsafe { std::slice::from_raw_parts(b.from(p, 0).ptr(), (k_len - 1) * b.row_stride + n) };
+        fold(ctx, m, n, k_len, &x, block, b.row_stride, out, p == 0 && !accumulate);
     }
 }
 
-multiversion! { fn fold(m: usize, k_len: usize, cols: usize, x: &[[f32; K_BLOCK]; ROWS_MAX], b: &[f32], ldb: usize, acc: &mut [[f32; COLS]; ROWS_MAX]) {
-    match m {
-        1 => rows::<1>(k_len, cols, x, b, ldb, acc),
-        2 => rows::<2>(k_len, cols, x, b, ldb, acc),
-        3 => rows::<3>(k_len, cols, x, b, ldb, acc),
-        4 => rows::<4>(k_len, cols, x, b, ldb, acc),
-        5 => rows::<5>(k_len, cols, x, b, ldb, acc),
-        6 => rows::<6>(k_len, cols, x, b, ldb, acc),
-        7 => rows::<7>(k_len, cols, x, b, ldb, acc),
-        _ => rows::<8>(k_len, cols, x, b, ldb, acc),
+multiversion! { fn fold(m: usize, n: usize, k_len: usize, x: &Factors, b: &[f32], ldb: usize, out: Out, set: bool) {
+    let mut j = 0;
+    if m == 1 {
+        while j + 128 <= n {
+            strip::<1, 128>(0, j, k_len, x, b, ldb, out, set);
+            j += 128;
+        }
+    }
+    while j + 64 <= n {
+        passes::<64>(m, j, k_len, x, b, ldb, out, set);
+        j += 64;
+    }
+    while j + 16 <= n {
+        passes::<16>(m, j, k_len, x, b, ldb, out, set);
+        j += 16;
+    }
+    while j < n {
+        passes::<1>(m, j, k_len, x, b, ldb, out, set);
+        j += 1;
     }
 } }
 
+/// All rows of one strip.
 #[inline(always)]
-fn rows<const M: usize>(
+fn passes<const W: usize>(
+    m: usize,
+    j: usize,
     k_len: usize,
-    cols: usize,
-    x: &[[f32; K_BLOCK]; ROWS_MAX],
+    x: &Factors,
     b: &[f32],
     ldb: usize,
-    acc: &mut [[f32; COLS]; ROWS_MAX],
+    out: Out,
+    set: bool,
 ) {
-    for acc in acc.iter_mut().take(M) {
-        acc.fill(0.0);
+    let mut row = 0;
+    while row + PASS <= m {
+        strip::<PASS, W>(row, j, k_len, x, b, ldb, out, set);
+        row += PASS;
     }
-    let mut q = 0;
-    while q + STEPS <= k_len {
-        steps::<M, STEPS>(q, cols, x, b, ldb, acc);
-        q += STEPS;
-    }
-    while q < k_len {
-        steps::<M, 1>(q, cols, x, b, ldb, acc);
-        q += 1;
+    match m - row {
+        1 => strip::<1, W>(row, j, k_len, x, b, ldb, out, set),
+        2 => strip::<2, W>(row, j, k_len, x, b, ldb, out, set),
+        3 => strip::<3, W>(row, j, k_len, x, b, ldb, out, set),
+        _ => {}
     }
 }
 
-/// Takes rows `q .. q + S` of the block into every accumulator, in order.
 #[inline(always)]
-fn steps<const M: usize, const S: usize>(
-    q: usize,
-    cols: usize,
-    x: &[[f32; K_BLOCK]; ROWS_MAX],
+fn strip<const M: usize, const W: usize>(
+    first: usize,
+    j: usize,
+    k_len: usize,
+    x: &Factors,
     b: &[f32],
     ldb: usize,
-    acc: &mut [[f32; COLS]; ROWS_MAX],
+    out: Out,
+    set: bool,
 ) {
-    let mut factors = [[0f32; S]; M];
-    for i in 0..M {
-        for s in 0..S {
-            factors[i][s] = x[i][q + s];
-        }
-    }
-    let rows: [&[f32]; S] = std::array::from_fn(|s| &b[(q + s) * ldb..][..cols]);
-    let whole = cols / LANES * LANES;
-    let mut j = 0;
-    while j < whole {
-        let lanes: [&[f32; LANES]; S] =
-            std::array::from_fn(|s| rows[s][j..j + LANES].try_into().expect("LANES long"));
+    let mut acc = [[0f32; W]; M];
+    let mut at = j;
+    for q in 0..k_len {
+        let row: &[f32; W] = b[at..at + W].try_into().expect("W long");
+        fetch_ahead::<W>(b.as_ptr().wrapping_add(at.wrapping_add(ldb.wrapping_mul(AHEAD))));
         for i in 0..M {
-            let c: &mut [f32; LANES] = (&mut acc[i][j..j + LANES]).try_into().expect("LANES long");
-            for s in 0..S {
-                for l in 0..LANES {
-                    c[l] = factors[i][s].mul_add(lanes[s][l], c[l]);
-                }
+            let factor = x[first + i][q];
+            for l in 0..W {
+                acc[i][l] = factor.mul_add(row[l], acc[i][l]);
             }
         }
-        j += LANES;
+        at = at.wrapping_add(ldb);
     }
-    for j in whole..cols {
-        for i in 0..M {
-            for s in 0..S {
-                acc[i][j] = factors[i][s].mul_add(rows[s][j], acc[i][j]);
-            }
+    for (i, acc) in acc.iter().enumerate() {
+        // SAFETY: columns j .. j + W of a row of the output.
+        let c = unsafe { std::slice::from_raw_parts_mut(out.ptr(first + i, j), W) };
+        for (c, v) in c.iter_mut().zip(acc) {
+            *c = if set { *v } else { *c + *v };
         }
     }
+}
+
+/// Asks for the lines of a strip; the address may lie anywhere.
+#[inline(always)]
+fn fetch_ahead<const W: usize>(address: *const f32) {
+    #[cfg(target_arch = "x86_64")]
+    {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        let mut i = 0;
+        while i < W {
+            // SAFETY: a hint, which never faults.
+            unsafe { _mm_prefetch::<_MM_HINT_T0>(address.wrapping_add(i) as *const i8) };
+            i += 16;
+        }
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = address;
 }

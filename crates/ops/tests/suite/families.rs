@@ -159,7 +159,6 @@ fn ridge_recovers_weights_and_names_the_pivot_when_it_cannot() {
     let w = wide::ridge(&Ctx::detect(), rows, features, targets, &x, &y, 1e-9).expect("positive definite");
     assert!(w.iter().zip(&truth).all(|(a, b)| (a - b).abs() < 1e-8));
     let flat = vec![1.0; 256 * 2];
-    let error =
-        wide::ridge(&Ctx::single(), 256, 2, 1, &flat, &y[..256], 0.0).expect_err("two equal columns");
+    let error = wide::ridge(&Ctx::single(), 256, 2, 1, &flat, &y[..256], 0.0).expect_err("two equal columns");
     assert_eq!(error.pivot, 1);
 }
