@@ -41,11 +41,12 @@ pub(super) fn report(ctx: &mut Context, call: IDatanets::reportDuplicateCall) ->
     check_order(&original, &copy, &earlier, &later)?;
     let known = DUPLICATES.get(ctx.state, &(later.contribution, later.index))?;
     match &known {
-        // Already a copy: only an original that is earlier than the known one is news, and nothing is slashed again.
+        // Already a copy: only an original that is earlier than the known one is news (or one for an original that was
+        // refused since), and nothing is slashed again.
         Some(known) => {
             let before = load_contribution(ctx.state, known.contribution)?;
             let earlier_still = (original.sequence, earlier.index) < (before.sequence, known.index);
-            ensure(earlier_still, || {
+            ensure(earlier_still || before.status() == Status::Rejected, || {
                 Error::rejected(IDatanets::AlreadyDuplicate {
                     contribution: later.contribution,
                     index: later.index,
