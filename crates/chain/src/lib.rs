@@ -1,1 +1,13 @@
-//! chain
+//! The node.
+pub mod application;
+pub mod block;
+pub mod engine;
+pub mod evidence;
+pub mod execution;
+pub mod index;
+pub mod mempool;
+pub mod network_rules;
+pub mod pace;
+pub mod receipt;
+pub mod state;
+pub mod transaction;

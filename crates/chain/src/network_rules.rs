@@ -1,0 +1,134 @@
+//! What the genesis file fixes for every node: chain id, limits, validators.
+
+use crate::block::{Block, Digest, Header, PublicKey, Scheme};
+use alloy_primitives::{Address, B256};
+use commonware_codec::{Copying, DecodeExt as _};
+use commonware_storage::{mmb, qmdb::sync::Target};
+use commonware_utils::{TryCollect as _, ordered::Set};
+use ledger::{BlockEnv, Genesis};
+use primitives::{Domain, encoding::Writer, hash::hash};
+use std::collections::BTreeMap;
+
+/// Most validators of one network.
+pub const MAX_VALIDATORS: usize = 128;
+
+/// Why a genesis file cannot start a chain.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RulesError {
+    /// No validator, or too many.
+    #[error("genesis names {0} validators: between 1 and {MAX_VALIDATORS} are needed")]
+    ValidatorCount(usize),
+    /// Not an ed25519 public key.
+    #[error("validator {index}: {key} is not an ed25519 public key")]
+    Key {
+        /// Position in the file.
+        index: usize,
+        /// The key in question.
+        key: B256,
+    },
+    /// The same key twice.
+    #[error("genesis names a validator key twice: each validator needs its own")]
+    DuplicateKey,
+}
+
+/// The rules of one network.
+#[derive(Clone, Debug)]
+pub struct Rules {
+    /// The genesis file.
+    pub genesis: Genesis,
+    /// Hash of the genesis file: the identity of the network.
+    pub genesis_hash: B256,
+    /// Validators, in the order of their keys.
+    pub validators: Set<PublicKey>,
+    /// Hash of the validator set.
+    pub validators_hash: B256,
+    rewards: BTreeMap<PublicKey, Address>,
+}
+
+impl Rules {
+    /// Checks `genesis` and derives everything from it.
+    pub fn new(genesis: Genesis) -> Result<Self, RulesError> {
+        let count = genesis.validators.len();
+        if count == 0 || count > MAX_VALIDATORS {
+            return Err(RulesError::ValidatorCount(count));
+        }
+        let mut rewards = BTreeMap::new();
+        for (index, validator) in genesis.validators.iter().enumerate() {
+            let key = PublicKey::decode(Copying(validator.public_key.as_slice()))
+                .map_err(|_| RulesError::Key { index, key: validator.public_key })?;
+            if rewards.insert(key, validator.address).is_some() {
+                return Err(RulesError::DuplicateKey);
+            }
+        }
+        let validators: Set<PublicKey> =
+            rewards.keys().cloned().try_collect().map_err(|_| RulesError::DuplicateKey)?;
+        let validators_hash = validators_hash(validators.iter());
+        let genesis_hash = genesis_hash(&genesis);
+        Ok(Self { genesis, genesis_hash, validators, validators_hash, rewards })
+    }
+
+    /// Domain of every consensus signature and of the peer handshake: differs between networks.
+    pub fn namespace(&self) -> Vec<u8> {
+        [b"openledger/consensus/v1/".as_slice(), self.genesis_hash.as_slice()].concat()
+    }
+
+    /// Scheme that verifies certificates and cannot sign.
+    pub fn verifier(&self) -> Scheme {
+        Scheme::verifier(&self.namespace(), self.validators.clone())
+    }
+
+    /// Account that receives the tips of `leader`'s blocks; `None` when it is no validator.
+    pub fn reward_account(&self, leader: &PublicKey) -> Option<Address> {
+        self.rewards.get(leader).copied()
+    }
+
+    /// Block 0 over an empty database.
+    pub fn genesis_block(&self, target: Target<mmb::Family, Digest>) -> Block {
+        let parameters = &self.genesis.parameters;
+        Block::genesis(
+            self.genesis_hash,
+            self.genesis.timestamp_ms,
+            parameters.initial_base_fee,
+            self.validators_hash,
+            target,
+        )
+    }
+
+    /// Environment of a block on `parent`.
+    pub fn env(&self, parent: &Header, timestamp_ms: u64, proposer: Address) -> BlockEnv {
+        let parameters = &self.genesis.parameters;
+        let elapsed_ms = timestamp_ms.saturating_sub(parent.timestamp_ms);
+        let base_fee = ledger::next_base_fee(
+            parent.base_fee,
+            parent.gas_used,
+            parameters.gas_target_per_second,
+            elapsed_ms,
+        );
+        BlockEnv {
+            chain_id: self.genesis.chain_id,
+            number: parent.height + 1,
+            timestamp_ms,
+            base_fee,
+            proposer,
+            gas_limit: parameters.gas_limit,
+        }
+    }
+}
+
+/// Identity of a network: the hash of its genesis file's canonical JSON.
+pub fn genesis_hash(genesis: &Genesis) -> B256 {
+    let json = serde_json::to_vec(genesis).expect("a genesis has no map keys that JSON lacks");
+    hash(Domain::Genesis, &json)
+}
+
+/// Hash of a validator set: its keys in ascending order, with their count.
+pub fn validators_hash<'a>(keys: impl Iterator<Item = &'a PublicKey>) -> B256 {
+    let mut sorted: Vec<&PublicKey> = keys.collect();
+    sorted.sort();
+    let mut writer = Writer::new();
+    writer.text("openledger/validators/v1");
+    writer.list(&sorted, |writer, key| {
+        writer.hash(&B256::from_slice(key.as_ref()));
+    });
+    hash(Domain::Genesis, writer.as_bytes())
+}

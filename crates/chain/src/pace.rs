@@ -1,0 +1,126 @@
+//! Paces proposals without holding anything up.
+//!
+//! Consensus asks for a block as soon as the last one is notarized. Waiting inside the application would
+//! also delay the finalization of the parent, so the wait stands in front of it: a block follows its parent
+//! by at least [`Pace::interval`], and an empty one by [`Pace::heartbeat`].
+
+use crate::{
+    application::{Pending, now_ms},
+    block::{Digest, RoundContext},
+    mempool::Mempool,
+};
+use commonware_consensus::{Automaton, CertifiableAutomaton, Handoff, types::Round};
+use commonware_macros::select;
+use commonware_runtime::{Clock, Spawner};
+use commonware_utils::channel::{fallible::OneshotExt as _, oneshot};
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+/// Times between blocks.
+#[derive(Clone, Copy, Debug)]
+pub struct Pace {
+    /// Least time from a block to the next.
+    pub interval: Duration,
+    /// Time from a block to the next when nothing waits; below the leader timeout of consensus.
+    pub heartbeat: Duration,
+}
+
+/// An automaton that waits before it proposes.
+pub struct Paced<E, A> {
+    pub(crate) runtime: Arc<E>,
+    pub(crate) inner: A,
+    pub(crate) pace: Pace,
+    pub(crate) mempool: Arc<Mempool>,
+    pub(crate) pending: Arc<Mutex<Pending>>,
+}
+
+impl<E, A: Clone> Clone for Paced<E, A> {
+    fn clone(&self) -> Self {
+        Self {
+            runtime: self.runtime.clone(),
+            inner: self.inner.clone(),
+            pace: self.pace,
+            mempool: self.mempool.clone(),
+            pending: self.pending.clone(),
+        }
+    }
+}
+
+impl<E: Clock, A> Paced<E, A> {
+    /// Waits until a block on `parent` is due.
+    async fn due(&self, parent: Digest) {
+        let known = self.pending.lock().expect("no code panics while it holds the lock").time_ms(&parent);
+        let Some(parent_ms) = known else { return };
+        let age = Duration::from_millis(now_ms(&*self.runtime).saturating_sub(parent_ms));
+        self.runtime.sleep(self.pace.interval.saturating_sub(age)).await;
+        let age = age.max(self.pace.interval);
+        let heartbeat = self.runtime.sleep(self.pace.heartbeat.saturating_sub(age));
+        let work = async {
+            loop {
+                // Subscribe first, or an arrival between the two would be missed.
+                let arrival = self.mempool.arrival();
+                if self.mempool.has_ready(&parent) {
+                    return;
+                }
+                arrival.await;
+            }
+        };
+        select! {
+            _ = heartbeat => {},
+            _ = work => {},
+        }
+    }
+}
+
+impl<E, A> Automaton for Paced<E, A>
+where
+    E: Clock + Spawner,
+    A: Automaton<Context = RoundContext, Digest = Digest> + Sync,
+{
+    type Context = RoundContext;
+    type Digest = Digest;
+
+    #[allow(clippy::async_yields_async)]
+    async fn propose(&mut self, context: RoundContext) -> oneshot::Receiver<Digest> {
+        let (mut response, receiver) = oneshot::channel();
+        let mut paced = self.clone();
+        self.runtime.child("propose").spawn(move |_| async move {
+            let parent = context.parent.1;
+            select! {
+                // Consensus has moved on: nobody waits for this block.
+                _ = response.closed() => return,
+                _ = paced.due(parent) => {},
+            }
+            let proposal = paced.inner.propose(context).await;
+            select! {
+                _ = response.closed() => {},
+                digest = proposal => {
+                    if let Ok(digest) = digest {
+                        response.send_lossy(digest);
+                    }
+                },
+            }
+        });
+        receiver
+    }
+
+    async fn verify(&mut self, context: RoundContext, payload: Digest) -> oneshot::Receiver<bool> {
+        self.inner.verify(context, payload).await
+    }
+}
+
+impl<E, A> CertifiableAutomaton for Paced<E, A>
+where
+    E: Clock + Spawner,
+    A: CertifiableAutomaton<Context = RoundContext, Digest = Digest> + Sync,
+{
+    async fn prepare(&mut self, context: RoundContext) -> oneshot::Receiver<Handoff<Digest>> {
+        self.inner.prepare(context).await
+    }
+
+    async fn certify(&mut self, round: Round, payload: Digest) -> oneshot::Receiver<bool> {
+        self.inner.certify(round, payload).await
+    }
+}
