@@ -27,7 +27,6 @@ use commonware_runtime::Clock;
 use commonware_storage::qmdb::sync::Target;
 use commonware_utils::non_empty_range;
 use futures::StreamExt as _;
-use ledger::BlockEnv;
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex},
@@ -91,10 +90,6 @@ pub fn now_ms(clock: &impl Clock) -> u64 {
 }
 
 impl Application {
-    fn env(&self, parent: &Header, timestamp_ms: u64, proposer: Address) -> BlockEnv {
-        self.rules.env(parent, timestamp_ms, proposer)
-    }
-
     fn remember<E: Runtime>(&self, digest: Digest, header: &Header, executed: Executed<E>) -> Arc<Outcome> {
         let outcome = Arc::new(executed.outcome);
         self.mempool.executed(digest, header.parent, header.height, executed.next_nonces.clone());
@@ -113,9 +108,8 @@ impl Application {
     ) -> Option<Proposed<Self, E>> {
         let parent = &parent.header;
         let proposer = self.rules.reward_account(&context.leader)?;
-        let timestamp_ms =
-            now_ms(runtime).clamp(parent.timestamp_ms + 1, parent.timestamp_ms + MAX_STEP_MS);
-        let env = self.env(parent, timestamp_ms, proposer);
+        let timestamp_ms = now_ms(runtime).clamp(parent.timestamp_ms + 1, parent.timestamp_ms + MAX_STEP_MS);
+        let env = self.rules.env(parent, parent_digest, timestamp_ms, proposer);
         let base_fee = env.base_fee;
         let started = runtime.current();
         let out_of_time = || runtime.current().duration_since(started).is_ok_and(|spent| spent > BUILD_LIMIT);
@@ -148,7 +142,12 @@ impl Application {
     }
 
     /// Rules that need no execution. The error names the broken one.
-    fn check_header(&self, header: &Header, parent: &Header, parent_digest: Digest) -> Result<(), &'static str> {
+    fn check_header(
+        &self,
+        header: &Header,
+        parent: &Header,
+        parent_digest: Digest,
+    ) -> Result<(), &'static str> {
         let step_ms = header.timestamp_ms.checked_sub(parent.timestamp_ms);
         let rules = [
             (header.parent == parent_digest, "parent"),
@@ -172,7 +171,7 @@ impl Application {
     ) -> Result<<Databases<E> as DatabaseSet<E>>::Merkleized, &'static str> {
         let header = &block.header;
         self.check_header(header, parent, parent_digest)?;
-        let env = self.env(parent, header.timestamp_ms, header.proposer);
+        let env = self.rules.env(parent, parent_digest, header.timestamp_ms, header.proposer);
         if env.base_fee != header.base_fee {
             return Err("base fee");
         }
@@ -248,7 +247,8 @@ impl<E: Runtime> StatefulApplication<E> for Application {
         let parent = ancestry.next().await?;
         let (digest, parent_digest) = (block.digest(), parent.digest());
         let parent = &parent.inner().header;
-        let verdict = self.verify(&runtime, block.inner(), digest, parent, parent_digest, batch, finality).await;
+        let verdict =
+            self.verify(&runtime, block.inner(), digest, parent, parent_digest, batch, finality).await;
         verdict
             .inspect_err(|rule| warn!(height = block.inner().header.height, %digest, rule, "refused a block"))
             .ok()

@@ -18,7 +18,8 @@
 use alloy_primitives::{Address, B256};
 use bytes::{BufMut, Bytes};
 use commonware_codec::{
-    Buf, Encode, EncodeSize, Error as CodecError, FixedSize, MaxEncodeSize, RangeCfg, Read, ReadExt as _, Write,
+    Buf, Encode, EncodeSize, Error as CodecError, FixedSize, MaxEncodeSize, RangeCfg, Read, ReadExt as _,
+    Write,
 };
 use commonware_consensus::{
     Block as ConsensusBlock, BoundedBlock, CertifiableBlock, Heightable,
@@ -188,8 +189,9 @@ impl Read for Header {
 }
 
 /// Most bytes of an encoded header.
-pub const MAX_HEADER_BYTES: usize =
-    <RoundContext as MaxEncodeSize>::MAX_ENCODE_SIZE + FIXED_BYTES + <NonEmptyRange<Location> as MaxEncodeSize>::MAX_ENCODE_SIZE;
+pub const MAX_HEADER_BYTES: usize = <RoundContext as MaxEncodeSize>::MAX_ENCODE_SIZE
+    + FIXED_BYTES
+    + <NonEmptyRange<Location> as MaxEncodeSize>::MAX_ENCODE_SIZE;
 
 impl Write for Block {
     fn write(&self, buf: &mut impl BufMut) {

@@ -34,7 +34,7 @@ use commonware_consensus::{
     },
     types::{Epoch, FixedEpocher, ViewDelta},
 };
-use commonware_cryptography::{Digestible as _, Digested, Sha256, certificate::ConstantProvider};
+use commonware_cryptography::{Digested, Digestible as _, Sha256, certificate::ConstantProvider};
 use commonware_glue::stateful::{
     Config as StatefulConfig, Mailbox as StatefulMailbox, PruneConfig, Stateful, SyncPlan,
     db::{DatabaseSet, SyncEngineConfig, p2p as state_resolver},
@@ -190,12 +190,10 @@ where
     )
     .await
     .expect("finalization archive must open");
-    let blocks = prunable::Archive::init(
-        context.child("blocks"),
-        archive(&partition, "blocks", cache.clone(), ()),
-    )
-    .await
-    .expect("block archive must open");
+    let blocks =
+        prunable::Archive::init(context.child("blocks"), archive(&partition, "blocks", cache.clone(), ()))
+            .await
+            .expect("block archive must open");
 
     let genesis = rules.genesis_block(<Databases<E> as DatabaseSet<E>>::initial_sync_targets());
     let genesis_digest = genesis.digest();
@@ -256,13 +254,8 @@ where
         );
     state_actor.start(state_sync);
 
-    let application = Application {
-        genesis,
-        rules,
-        mempool: mempool.clone(),
-        pending: Arc::default(),
-        sink: config.sink,
-    };
+    let application =
+        Application { genesis, rules, mempool: mempool.clone(), pending: Arc::default(), sink: config.sink };
     let pending = application.pending.clone();
     let (stateful, stateful_mailbox) = Stateful::new(
         context.child("stateful"),
@@ -335,7 +328,12 @@ where
     Engine { handle, marshal, stateful: stateful_mailbox }
 }
 
-fn archive<C>(partition: &str, name: &str, cache: CacheRef, codec_config: C) -> prunable::Config<EightCap, C> {
+fn archive<C>(
+    partition: &str,
+    name: &str,
+    cache: CacheRef,
+    codec_config: C,
+) -> prunable::Config<EightCap, C> {
     prunable::Config {
         translator: EightCap,
         metadata_partition: format!("{partition}-{name}-meta"),

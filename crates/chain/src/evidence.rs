@@ -25,7 +25,9 @@ impl<R: Reporter<Activity = Activity<Scheme, Digest>>> Reporter for Watch<R> {
     fn report(&mut self, activity: Self::Activity) -> Feedback {
         if matches!(
             activity,
-            Activity::ConflictingNotarize(_) | Activity::ConflictingFinalize(_) | Activity::NullifyFinalize(_)
+            Activity::ConflictingNotarize(_)
+                | Activity::ConflictingFinalize(_)
+                | Activity::NullifyFinalize(_)
         ) {
             self.sink.conflict(activity.encode().to_vec());
         }

@@ -53,7 +53,6 @@ impl<E: Runtime> Execution<E> {
             gas_used: 0,
             next_nonces: HashMap::new(),
         };
-        let genesis = (execution.env.number == 1).then_some(genesis);
         execution.run(|state, env| ledger::begin_block(state, genesis, env)).await;
         execution
     }
@@ -62,9 +61,8 @@ impl<E: Runtime> Execution<E> {
     pub async fn prefetch(&mut self, transactions: &[Arc<SignedTransaction>]) {
         let mut slots = BTreeSet::new();
         for transaction in transactions {
-            slots.insert(ledger::account::nonce(transaction.call.sender));
-            slots.insert(ledger::account::balance(transaction.call.sender));
-            slots.insert(ledger::account::balance(transaction.call.to));
+            slots.insert(ledger::account::account_slot(transaction.call.sender));
+            slots.insert(ledger::account::account_slot(transaction.call.to));
         }
         let slots: Vec<B256> = slots.into_iter().collect();
         self.fetch(&slots).await;
@@ -87,12 +85,11 @@ impl<E: Runtime> Execution<E> {
 
     /// Runs the end phase and computes the new state root.
     pub async fn finish(mut self) -> Executed<E> {
-        let gas_used = self.gas_used;
-        self.outcome.block_logs = self.run(|state, env| ledger::end_block(state, env, gas_used)).await;
+        self.outcome.block_logs = self.run(|state, env| ledger::end_block(state, env)).await;
         let mut batch = self.batch;
         for (slot, word) in self.state.writes() {
-            let word = (word != B256::ZERO).then(|| to_fixed(&word));
-            batch = batch.write(to_fixed(&slot), word);
+            let word = (*word != B256::ZERO).then(|| to_fixed(word));
+            batch = batch.write(to_fixed(slot), word);
         }
         let sealed = batch.merkleize().await.expect("the state database must stay readable");
         Executed { sealed, outcome: self.outcome, next_nonces: self.next_nonces }
@@ -118,6 +115,17 @@ impl<E: Runtime> Execution<E> {
     }
 }
 
+/// Whether no later block can include the transaction either.
+fn is_permanent(invalid: &Invalid) -> bool {
+    match invalid {
+        Invalid::NonceTooLow { .. }
+        | Invalid::PriorityAboveMax { .. }
+        | Invalid::GasBelowIntrinsic { .. }
+        | Invalid::GasAboveBlock { .. } => true,
+        Invalid::NonceTooHigh { .. } | Invalid::InsufficientFunds { .. } | Invalid::FeeTooLow { .. } => false,
+    }
+}
+
 /// Fills a block from `candidates`, best first, until gas runs out or `out_of_time` says so. Returns the
 /// transactions taken and those that can never be included.
 pub async fn fill<E: Runtime>(
@@ -130,7 +138,7 @@ pub async fn fill<E: Runtime>(
     let mut skipped: HashSet<Address> = HashSet::new();
     execution.prefetch(&candidates).await;
     for transaction in candidates {
-        if out_of_time() || execution.gas_left() < ledger::MIN_TRANSACTION_GAS {
+        if out_of_time() || execution.gas_left() < ledger::gas::TRANSACTION {
             break;
         }
         let sender = transaction.sender();
@@ -145,7 +153,7 @@ pub async fn fill<E: Runtime>(
             Ok(()) => taken.push(transaction),
             Err(invalid) => {
                 skipped.insert(sender);
-                if invalid.is_permanent() {
+                if is_permanent(&invalid) {
                     dead.push(transaction.hash());
                 }
             }

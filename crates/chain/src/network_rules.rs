@@ -1,7 +1,7 @@
 //! What the genesis file fixes for every node: chain id, limits, validators.
 
 use crate::block::{Block, Digest, Header, PublicKey, Scheme};
-use alloy_primitives::{Address, B256};
+use alloy_primitives::{Address, B256, Bytes};
 use commonware_codec::{Copying, DecodeExt as _};
 use commonware_storage::{mmb, qmdb::sync::Target};
 use commonware_utils::{TryCollect as _, ordered::Set};
@@ -15,8 +15,11 @@ pub const MAX_VALIDATORS: usize = 128;
 /// Why a genesis file cannot start a chain.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RulesError {
-    /// No validator, or too many.
-    #[error("genesis names {0} validators: between 1 and {MAX_VALIDATORS} are needed")]
+    /// The ledger refuses the document.
+    #[error("genesis: {0}")]
+    Genesis(#[from] ledger::genesis::GenesisError),
+    /// Too many validators.
+    #[error("genesis names {0} validators: at most {MAX_VALIDATORS} are possible")]
     ValidatorCount(usize),
     /// Not an ed25519 public key.
     #[error("validator {index}: {key} is not an ed25519 public key")]
@@ -24,7 +27,7 @@ pub enum RulesError {
         /// Position in the file.
         index: usize,
         /// The key in question.
-        key: B256,
+        key: Bytes,
     },
     /// The same key twice.
     #[error("genesis names a validator key twice: each validator needs its own")]
@@ -48,22 +51,23 @@ pub struct Rules {
 impl Rules {
     /// Checks `genesis` and derives everything from it.
     pub fn new(genesis: Genesis) -> Result<Self, RulesError> {
+        genesis.validate()?;
         let count = genesis.validators.len();
-        if count == 0 || count > MAX_VALIDATORS {
+        if count > MAX_VALIDATORS {
             return Err(RulesError::ValidatorCount(count));
         }
         let mut rewards = BTreeMap::new();
         for (index, validator) in genesis.validators.iter().enumerate() {
-            let key = PublicKey::decode(Copying(validator.public_key.as_slice()))
-                .map_err(|_| RulesError::Key { index, key: validator.public_key })?;
-            if rewards.insert(key, validator.address).is_some() {
+            let key = PublicKey::decode(Copying(&validator.key))
+                .map_err(|_| RulesError::Key { index, key: validator.key.clone() })?;
+            if rewards.insert(key, validator.account).is_some() {
                 return Err(RulesError::DuplicateKey);
             }
         }
         let validators: Set<PublicKey> =
             rewards.keys().cloned().try_collect().map_err(|_| RulesError::DuplicateKey)?;
         let validators_hash = validators_hash(validators.iter());
-        let genesis_hash = genesis_hash(&genesis);
+        let genesis_hash = genesis.hash();
         Ok(Self { genesis, genesis_hash, validators, validators_hash, rewards })
     }
 
@@ -84,41 +88,40 @@ impl Rules {
 
     /// Block 0 over an empty database.
     pub fn genesis_block(&self, target: Target<mmb::Family, Digest>) -> Block {
-        let parameters = &self.genesis.parameters;
         Block::genesis(
             self.genesis_hash,
             self.genesis.timestamp_ms,
-            parameters.initial_base_fee,
+            self.genesis.base_fee,
             self.validators_hash,
             target,
         )
     }
 
     /// Environment of a block on `parent`.
-    pub fn env(&self, parent: &Header, timestamp_ms: u64, proposer: Address) -> BlockEnv {
-        let parameters = &self.genesis.parameters;
+    pub fn env(
+        &self,
+        parent: &Header,
+        parent_hash: Digest,
+        timestamp_ms: u64,
+        proposer: Address,
+    ) -> BlockEnv {
         let elapsed_ms = timestamp_ms.saturating_sub(parent.timestamp_ms);
         let base_fee = ledger::next_base_fee(
             parent.base_fee,
             parent.gas_used,
-            parameters.gas_target_per_second,
+            self.genesis.gas_target_per_second,
             elapsed_ms,
         );
         BlockEnv {
             chain_id: self.genesis.chain_id,
             number: parent.height + 1,
             timestamp_ms,
+            parent_hash: B256::from_slice(&parent_hash),
             base_fee,
             proposer,
-            gas_limit: parameters.gas_limit,
+            gas_limit: self.genesis.gas_limit,
         }
     }
-}
-
-/// Identity of a network: the hash of its genesis file's canonical JSON.
-pub fn genesis_hash(genesis: &Genesis) -> B256 {
-    let json = serde_json::to_vec(genesis).expect("a genesis has no map keys that JSON lacks");
-    hash(Domain::Genesis, &json)
 }
 
 /// Hash of a validator set: its keys in ascending order, with their count.

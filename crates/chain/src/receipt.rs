@@ -4,9 +4,9 @@
 //! with the block's own events (those of its end phase, which no transaction caused). So one Merkle path
 //! proves a receipt with all of its events, or that a transaction failed.
 
-use alloy_primitives::{B256, Bytes, Log, LogData};
 use crate::block::MAX_BLOCK_TRANSACTIONS;
-use ledger::Receipt;
+use alloy_primitives::{B256, Bytes};
+use ledger::{Log, Receipt};
 use primitives::{
     Domain,
     encoding::{DecodeError, MAX_LENGTH, Reader, Writer},
@@ -180,10 +180,10 @@ fn expect(reader: &mut Reader<'_>, expected: u8) -> Result<(), ReceiptError> {
 fn write_logs(writer: &mut Writer, logs: &[Log]) {
     writer.list(logs, |writer, log| {
         writer.address(&log.address);
-        writer.list(log.data.topics(), |writer, topic| {
+        writer.list(&log.topics, |writer, topic| {
             writer.hash(topic);
         });
-        writer.bytes(&log.data.data);
+        writer.bytes(&log.data);
     });
 }
 
@@ -192,6 +192,6 @@ fn read_logs(reader: &mut Reader<'_>) -> Result<Vec<Log>, DecodeError> {
         let address = reader.address()?;
         let topics = reader.list(MAX_TOPICS, |reader| reader.hash())?;
         let data = reader.bytes(MAX_LENGTH)?.to_vec().into();
-        Ok(Log { address, data: LogData::new_unchecked(topics, data) })
+        Ok(Log { address, topics, data })
     })
 }

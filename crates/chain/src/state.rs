@@ -10,7 +10,10 @@ use commonware_glue::stateful::db::Shared;
 use commonware_parallel::Sequential;
 use commonware_storage::{
     mmb,
-    qmdb::{any::value::FixedEncoding, current::ordered::{fixed, proof::constant}},
+    qmdb::{
+        any::value::FixedEncoding,
+        current::ordered::{fixed, proof::constant},
+    },
     translator::EightCap,
 };
 use commonware_utils::sequence::FixedBytes;
@@ -73,20 +76,20 @@ pub struct StateFault(pub String);
 
 /// Finalized state without the runtime's type.
 pub trait StateReader: Send + Sync + 'static {
-    /// Words of `slots` in order, all of one block; zero where absent.
-    fn words<'a>(&'a self, slots: &'a [B256]) -> BoxFuture<'a, Result<Vec<B256>, StateFault>>;
+    /// Words of `slots` in order, zero where absent, and the state root they are of.
+    fn words<'a>(&'a self, slots: &'a [B256]) -> BoxFuture<'a, Result<(Digest, Vec<B256>), StateFault>>;
     /// A word and its proof.
     fn prove(&self, slot: B256) -> BoxFuture<'_, Result<ProvenWord, StateFault>>;
 }
 
 impl<E: commonware_storage::Context> StateReader for Databases<E> {
-    fn words<'a>(&'a self, slots: &'a [B256]) -> BoxFuture<'a, Result<Vec<B256>, StateFault>> {
+    fn words<'a>(&'a self, slots: &'a [B256]) -> BoxFuture<'a, Result<(Digest, Vec<B256>), StateFault>> {
         Box::pin(async move {
             let keys: Vec<Slot> = slots.iter().map(to_fixed).collect();
             let keys: Vec<&Slot> = keys.iter().collect();
             let database = self.read().await;
             let words = database.get_many(&keys).await.map_err(fault)?;
-            Ok(words.into_iter().map(from_word).collect())
+            Ok((database.root(), words.into_iter().map(from_word).collect()))
         })
     }
 
@@ -107,4 +110,30 @@ impl<E: commonware_storage::Context> StateReader for Databases<E> {
 
 fn fault(error: impl std::fmt::Display) -> StateFault {
     StateFault(error.to_string())
+}
+
+/// Runs a read-only step of the state machine on finalized state, fetching what it misses. Starts over when a
+/// block is applied in between, so that the answer is of one block.
+pub async fn view<T>(
+    reader: &dyn StateReader,
+    mut step: impl FnMut(&mut ledger::State) -> Result<T, ledger::Misses> + Send,
+) -> Result<T, StateFault>
+where
+    T: Send,
+{
+    let (mut state, mut of) = (ledger::State::new(), None);
+    loop {
+        let ledger::Misses(slots) = match step(&mut state) {
+            Ok(value) => return Ok(value),
+            Err(misses) => misses,
+        };
+        let (root, words) = reader.words(&slots).await?;
+        if of.replace(root).is_some_and(|before| before != root) {
+            state = ledger::State::new();
+            continue;
+        }
+        for (slot, word) in slots.into_iter().zip(words) {
+            state.provide(slot, word);
+        }
+    }
 }

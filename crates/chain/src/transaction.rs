@@ -15,7 +15,9 @@ use rayon::prelude::*;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TransactionError {
     /// More bytes than [`MAX_TRANSACTION_BYTES`].
-    #[error("transaction of {0} bytes: the limit is {MAX_TRANSACTION_BYTES}; put long content in the vault and its hash here")]
+    #[error(
+        "transaction of {0} bytes: the limit is {MAX_TRANSACTION_BYTES}; put long content in the vault and its hash here"
+    )]
     TooLarge(usize),
     /// Not the RLP of a known envelope, or bytes follow it.
     #[error("malformed transaction: {0}")]
@@ -35,7 +37,9 @@ pub enum TransactionError {
         expected: u64,
     },
     /// `to` is empty.
-    #[error("contract creation is not supported: the ledger has native modules only; send to a module's address")]
+    #[error(
+        "contract creation is not supported: the ledger has native modules only; send to a module's address"
+    )]
     ContractCreation,
     /// An access list names slots, which have no meaning here.
     #[error("access lists are not supported: leave the list empty")]
@@ -89,11 +93,14 @@ pub fn decode(raw: Bytes, chain_id: u64) -> Result<SignedTransaction, Transactio
     }
     match raw.first() {
         None => return Err(TransactionError::Malformed("empty".into())),
-        Some(&kind) if kind == 0 || (3..0xc0).contains(&kind) => return Err(TransactionError::UnsupportedType(kind)),
+        Some(&kind) if kind == 0 || (3..0xc0).contains(&kind) => {
+            return Err(TransactionError::UnsupportedType(kind));
+        }
         Some(_) => {}
     }
     let mut rest: &[u8] = &raw;
-    let envelope = TxEnvelope::decode_2718(&mut rest).map_err(|error| TransactionError::Malformed(error.to_string()))?;
+    let envelope =
+        TxEnvelope::decode_2718(&mut rest).map_err(|error| TransactionError::Malformed(error.to_string()))?;
     if !rest.is_empty() {
         return Err(TransactionError::Malformed(format!("{} bytes follow the transaction", rest.len())));
     }
@@ -103,7 +110,9 @@ pub fn decode(raw: Bytes, chain_id: u64) -> Result<SignedTransaction, Transactio
     }
     match envelope.chain_id() {
         None => return Err(TransactionError::Unprotected(chain_id)),
-        Some(found) if found != chain_id => return Err(TransactionError::WrongChain { found, expected: chain_id }),
+        Some(found) if found != chain_id => {
+            return Err(TransactionError::WrongChain { found, expected: chain_id });
+        }
         Some(_) => {}
     }
     let TxKind::Call(to) = envelope.kind() else { return Err(TransactionError::ContractCreation) };

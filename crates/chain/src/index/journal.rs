@@ -54,9 +54,7 @@ impl Journal {
         bytes.extend_from_slice(&(record.len() as u32).to_le_bytes());
         bytes.extend_from_slice(&checksum(&record));
         bytes.extend_from_slice(&record);
-        self.file
-            .write_all(&bytes)
-            .map_err(|source| IndexError::Io { path: self.path.clone(), source })?;
+        self.file.write_all(&bytes).map_err(|source| IndexError::Io { path: self.path.clone(), source })?;
         self.bytes += bytes.len() as u64;
         self.last = entry.block.header.height;
         Ok(())

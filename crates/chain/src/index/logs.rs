@@ -2,7 +2,8 @@
 
 use super::{Entry, IndexError};
 use crate::block::Digest;
-use alloy_primitives::{Address, B256, Log};
+use alloy_primitives::{Address, B256};
+use ledger::Log;
 use std::ops::RangeInclusive;
 
 /// Selects events, as `eth_getLogs` does.
@@ -19,7 +20,7 @@ pub struct LogFilter {
 impl LogFilter {
     /// Whether `log` is selected, whatever its height.
     pub fn selects(&self, log: &Log) -> bool {
-        let topics = log.data.topics();
+        let topics = &log.topics;
         (self.addresses.is_empty() || self.addresses.contains(&log.address))
             && self.topics.len() <= topics.len()
             && self.topics.iter().enumerate().all(|(position, wanted)| {

@@ -37,7 +37,9 @@ const SUBSCRIBER_BACKLOG: usize = 1_024;
 #[derive(Debug, thiserror::Error)]
 pub enum IndexError {
     /// The file belongs to another network.
-    #[error("{path} belongs to another network (genesis {found}, expected {expected}): choose another --data-dir, or delete it")]
+    #[error(
+        "{path} belongs to another network (genesis {found}, expected {expected}): choose another --data-dir, or delete it"
+    )]
     ForeignNetwork {
         /// The index file.
         path: PathBuf,
@@ -47,7 +49,9 @@ pub enum IndexError {
         expected: B256,
     },
     /// The file is damaged, locked or of another version.
-    #[error("cannot use the index {path}: {reason}. It holds nothing that cannot be rebuilt: delete it and start again")]
+    #[error(
+        "cannot use the index {path}: {reason}. It holds nothing that cannot be rebuilt: delete it and start again"
+    )]
     Unusable {
         /// The index file.
         path: PathBuf,
@@ -243,7 +247,11 @@ impl Sink for Index {
             return; // Consensus repeats blocks after a crash.
         }
         if height != head + 1 && head != 0 {
-            tracing::warn!(from = head + 1, to = height - 1, "the index lacks blocks: history there is not served");
+            tracing::warn!(
+                from = head + 1,
+                to = height - 1,
+                "the index lacks blocks: history there is not served"
+            );
         }
         let entry = Arc::new(Entry { digest, block, outcome });
         if let Err(error) = self.shared.journal.lock().expect(LOCKED).append(&entry) {

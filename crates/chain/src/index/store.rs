@@ -1,7 +1,7 @@
 //! The index on disk.
 
 use super::{
-    IndexError, LogFilter, packed,
+    IndexError, LogFilter, StoredLog, packed,
     tables::{BODIES, DIGESTS, HEADERS, LOG_ADDRESSES, LOG_TOPICS, META, OUTCOMES, TRANSACTIONS, VERSION},
 };
 use crate::{
@@ -65,6 +65,30 @@ impl Entry {
             first_log: before[..index].iter().map(|receipt| receipt.logs.len() as u32).sum(),
         }
     }
+
+    /// All transactions in order.
+    pub fn transactions(&self) -> impl Iterator<Item = Stored> + '_ {
+        let (mut cumulative_gas, mut first_log) = (0, 0);
+        self.outcome.receipts.iter().enumerate().map(move |(index, receipt)| {
+            cumulative_gas += receipt.gas_used;
+            let first = first_log;
+            first_log += receipt.logs.len() as u32;
+            Stored {
+                digest: self.digest,
+                header: self.block.header.clone(),
+                index: index as u32,
+                raw: self.block.transactions[index].clone(),
+                receipt: receipt.clone(),
+                cumulative_gas,
+                first_log: first,
+            }
+        })
+    }
+
+    /// All events in order, those of the block itself last.
+    pub fn logs(&self) -> impl Iterator<Item = StoredLog> + '_ {
+        super::logs::all(self)
+    }
 }
 
 /// Bytes before each packed receipt: cumulative gas and index of the first event.
@@ -93,8 +117,10 @@ impl Store {
         let transaction = self.database.begin_write().map_err(|error| self.fault(error))?;
         {
             let mut meta = transaction.open_table(META).map_err(|error| self.fault(error))?;
-            let version = meta.get("version").map_err(|error| self.fault(error))?.map(|value| value.value().to_vec());
-            let genesis = meta.get("genesis").map_err(|error| self.fault(error))?.map(|value| value.value().to_vec());
+            let version =
+                meta.get("version").map_err(|error| self.fault(error))?.map(|value| value.value().to_vec());
+            let genesis =
+                meta.get("genesis").map_err(|error| self.fault(error))?.map(|value| value.value().to_vec());
             match (version, genesis) {
                 (None, _) | (_, None) => {
                     let version = VERSION.to_le_bytes();
@@ -193,12 +219,15 @@ impl Store {
         })?;
         let (Some(header), Some(body), Some(outcome)) = rows else { return Ok(None) };
         let entry = decode_entry(&header, body, &outcome);
-        entry.map(|entry| Some(Arc::new(entry))).ok_or_else(|| self.fault(format!("block {height} is damaged")))
+        entry
+            .map(|entry| Some(Arc::new(entry)))
+            .ok_or_else(|| self.fault(format!("block {height} is damaged")))
     }
 
     pub(super) fn transaction(&self, hash: &B256) -> Result<Option<Stored>, IndexError> {
         let found = self.read(|transaction| {
-            let Some(place) = transaction.open_table(TRANSACTIONS)?.get(hash.0)?.map(|place| place.value()) else {
+            let Some(place) = transaction.open_table(TRANSACTIONS)?.get(hash.0)?.map(|place| place.value())
+            else {
                 return Ok(None);
             };
             let (headers, bodies, outcomes) = (
@@ -233,7 +262,9 @@ impl Store {
                 }
                 sets.push(set);
             }
-            for (position, wanted) in filter.topics.iter().enumerate().filter(|(_, wanted)| !wanted.is_empty()) {
+            for (position, wanted) in
+                filter.topics.iter().enumerate().filter(|(_, wanted)| !wanted.is_empty())
+            {
                 let (position, mut set) = (position as u8, BTreeSet::new());
                 for topic in wanted {
                     for row in topics.range((position, topic.0, start)..=(position, topic.0, end))? {
@@ -279,7 +310,7 @@ fn keys_of_logs(outcome: &Outcome) -> (BTreeSet<[u8; 20]>, BTreeSet<(u8, [u8; 32
     let (mut addresses, mut topics) = (BTreeSet::new(), BTreeSet::new());
     for log in logs {
         addresses.insert(log.address.0.0);
-        topics.extend(log.data.topics().iter().enumerate().map(|(position, topic)| (position as u8, topic.0)));
+        topics.extend(log.topics.iter().enumerate().map(|(position, topic)| (position as u8, topic.0)));
     }
     (addresses, topics)
 }

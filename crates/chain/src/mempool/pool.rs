@@ -141,7 +141,9 @@ impl Pool {
             }
             // Dropping the sender's last nonce leaves no gap.
             let last = self.queues.get(&sender).and_then(|queue| queue.entries.last_key_value());
-            let Some(hash) = last.map(|(_, entry)| entry.transaction.hash()) else { return Err(Rejection::Full) };
+            let Some(hash) = last.map(|(_, entry)| entry.transaction.hash()) else {
+                return Err(Rejection::Full);
+            };
             self.remove(&hash);
         }
         Ok(())
@@ -181,7 +183,9 @@ impl Pool {
     }
 
     pub(super) fn has_ready(&self, parent: &Digest) -> bool {
-        self.queues.iter().any(|(sender, queue)| queue.entries.contains_key(&self.start(sender, queue, parent)))
+        self.queues
+            .iter()
+            .any(|(sender, queue)| queue.entries.contains_key(&self.start(sender, queue, parent)))
     }
 
     pub(super) fn select(&self, parent: &Digest, base_fee: u128) -> Vec<Arc<SignedTransaction>> {
@@ -196,7 +200,9 @@ impl Pool {
         }
         let (mut chosen, mut bytes) = (Vec::new(), 0);
         while let Some((_, _, sender, nonce)) = heads.pop() {
-            let Some(entry) = self.queues.get(&sender).and_then(|queue| queue.entries.get(&nonce)) else { continue };
+            let Some(entry) = self.queues.get(&sender).and_then(|queue| queue.entries.get(&nonce)) else {
+                continue;
+            };
             bytes += entry.transaction.raw.len();
             if bytes > MAX_BLOCK_BYTES || chosen.len() == MAX_BLOCK_TRANSACTIONS {
                 break;

@@ -1,0 +1,368 @@
+//! A whole node in this process: consensus, state, index, mempool and JSON-RPC, on threads of its own.
+//!
+//! [`Node::start`] checks everything that can be wrong before any thread starts (data directory, genesis, key,
+//! ports), and returns once JSON-RPC answers. [`NodeHandle::shutdown`] ends it; a killed process loses nothing
+//! that was finalized.
+
+use crate::{
+    block::{PublicKey, Scheme},
+    config::{KeyError, NodeConfig, parse_public_key},
+    directory::{DataDirectory, DirectoryError, EvidenceFiles},
+    engine::{self, EngineConfig},
+    gossip,
+    index::{Entry, Index, IndexError},
+    intake::{Intake, OUTBOX, SubmitError},
+    mempool::Mempool,
+    network,
+    network_rules::{Rules, RulesError},
+    pace::Pace,
+    rpc,
+    state::{Database, StateFault, StateReader, view},
+};
+use alloy_primitives::B256;
+use bytes::Bytes;
+use commonware_cryptography::Signer as _;
+use commonware_glue::stateful::{PruneConfig, db::ManagedDb};
+use commonware_runtime::{Runner as _, Spawner as _, Supervisor as _, tokio as runtime};
+use commonware_utils::NZUsize;
+use futures::future::BoxFuture;
+use ledger::{BlockEnv, Call, CallOutcome};
+use std::{
+    net::{SocketAddr, TcpListener},
+    sync::Arc,
+    thread::JoinHandle,
+    time::Duration,
+};
+use tokio::sync::{broadcast, mpsc, oneshot};
+
+/// Why a node does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum NodeError {
+    /// The genesis file is wrong.
+    #[error(transparent)]
+    Rules(#[from] RulesError),
+    /// The data directory is wrong.
+    #[error(transparent)]
+    Directory(#[from] DirectoryError),
+    /// The index is wrong.
+    #[error(transparent)]
+    Index(#[from] IndexError),
+    /// This key is not in the genesis file.
+    #[error("validator key {0} is not in the genesis file: use the key that was created with it")]
+    NotAValidator(PublicKey),
+    /// A peer's key is no key.
+    #[error("peer {key}: {error}")]
+    PeerKey {
+        /// As in the file.
+        key: String,
+        /// What is wrong.
+        error: KeyError,
+    },
+    /// A validator of the genesis file has no address.
+    #[error("no address for validator {0}: add it to the peers in node.toml")]
+    PeerMissing(PublicKey),
+    /// A port is taken.
+    #[error("cannot listen on {address}: {source}; stop what uses it, or choose another port")]
+    Port {
+        /// Where the node wanted to listen.
+        address: SocketAddr,
+        /// What the system reports.
+        source: std::io::Error,
+    },
+    /// A thread could not start, or died while starting.
+    #[error(
+        "the node stopped while starting: {0}. If its files are damaged, restore the data directory or delete it and sync again"
+    )]
+    Stopped(String),
+}
+
+/// Starts nodes.
+pub struct Node;
+
+/// A running node.
+pub struct NodeHandle {
+    rpc_address: SocketAddr,
+    services: Arc<Services>,
+    runtime: tokio::runtime::Handle,
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// What JSON-RPC and embedders work with.
+pub struct Services {
+    /// What the genesis file fixes.
+    pub rules: Arc<Rules>,
+    /// Waiting transactions.
+    pub mempool: Arc<Mempool>,
+    /// History.
+    pub index: Arc<Index>,
+    /// Finalized state.
+    pub state: Arc<dyn StateReader>,
+    /// The way into the mempool.
+    pub intake: Arc<Intake>,
+    /// Certificates.
+    pub finality: Arc<dyn FinalityReader>,
+}
+
+/// Finality certificates by height, without the runtime's type.
+pub trait FinalityReader: Send + Sync + 'static {
+    /// The encoded certificate of exactly this height, if consensus finalized it directly.
+    fn certificate(&self, height: u64) -> BoxFuture<'_, Option<Vec<u8>>>;
+}
+
+impl Services {
+    /// Environment that calls without a transaction run in: the newest block's.
+    pub fn env(&self) -> BlockEnv {
+        let header = &self.index.head().block.header;
+        BlockEnv {
+            chain_id: self.rules.genesis.chain_id,
+            number: header.height,
+            timestamp_ms: header.timestamp_ms,
+            parent_hash: B256::from_slice(&header.parent),
+            base_fee: header.base_fee,
+            proposer: header.proposer,
+            gas_limit: self.rules.genesis.gas_limit,
+        }
+    }
+
+    /// Runs a call on the newest state and undoes it.
+    pub async fn call(&self, call: &Call) -> Result<CallOutcome, StateFault> {
+        let env = self.env();
+        view(&*self.state, |state| ledger::call(state, &env, call)).await
+    }
+}
+
+impl NodeHandle {
+    /// Where JSON-RPC answers.
+    pub fn rpc_addr(&self) -> SocketAddr {
+        self.rpc_address
+    }
+
+    /// Everything JSON-RPC works with.
+    pub fn services(&self) -> &Arc<Services> {
+        &self.services
+    }
+
+    /// Submits a signed transaction. Works under any executor.
+    pub async fn submit(&self, raw: Bytes) -> Result<B256, SubmitError> {
+        let services = self.services.clone();
+        let task = self.runtime.spawn(async move { services.intake.submit(raw).await });
+        task.await.unwrap_or(Err(SubmitError::ShuttingDown))
+    }
+
+    /// Runs a call on the newest state and undoes it. Works under any executor.
+    pub async fn call(&self, call: Call) -> Result<CallOutcome, StateFault> {
+        let services = self.services.clone();
+        let task = self.runtime.spawn(async move { services.call(&call).await });
+        task.await.unwrap_or_else(|error| Err(StateFault(error.to_string())))
+    }
+
+    /// Every finalized block from now on, with its receipts.
+    pub fn subscribe_blocks(&self) -> broadcast::Receiver<Arc<Entry>> {
+        self.services.index.subscribe()
+    }
+
+    /// Ends the node and waits for it.
+    pub fn shutdown(mut self) {
+        self.end();
+    }
+
+    /// Waits until the node ends by itself, which only a fault makes it do.
+    pub fn wait(mut self) -> Result<(), NodeError> {
+        match self.thread.take().map(JoinHandle::join) {
+            Some(Err(panic)) => Err(NodeError::Stopped(panic_text(&*panic))),
+            _ => Ok(()),
+        }
+    }
+
+    fn end(&mut self) {
+        if let Some(stop) = self.stop.take() {
+            // The node may have ended already.
+            let _ = stop.send(());
+        }
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the node had failed before it was shut down");
+        }
+    }
+}
+
+impl Drop for NodeHandle {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+struct Prepared {
+    config: NodeConfig,
+    rules: Arc<Rules>,
+    public_key: PublicKey,
+    scheme: Scheme,
+    peers: Vec<(PublicKey, SocketAddr)>,
+    directory: DataDirectory,
+    index: Arc<Index>,
+    evidence: Arc<EvidenceFiles>,
+    rpc: TcpListener,
+}
+
+type Ready = (Arc<Services>, tokio::runtime::Handle);
+
+impl Node {
+    /// Starts a node and waits until it answers.
+    pub fn start(config: NodeConfig) -> Result<NodeHandle, NodeError> {
+        let prepared = prepare(config)?;
+        let rpc_address = prepared
+            .rpc
+            .local_addr()
+            .map_err(|source| NodeError::Port { address: prepared.config.addresses.rpc, source })?;
+        let (stop, stopped) = oneshot::channel();
+        let (ready, waiting) = std::sync::mpsc::sync_channel::<Ready>(1);
+        let thread = std::thread::Builder::new()
+            .name("node".into())
+            // The futures that wire consensus are large while they move, most of all without optimisation.
+            .stack_size(NODE_STACK_BYTES)
+            .spawn(move || run(prepared, ready, stopped))
+            .map_err(|error| NodeError::Stopped(error.to_string()))?;
+        match waiting.recv() {
+            Ok((services, runtime)) => {
+                Ok(NodeHandle { rpc_address, services, runtime, stop: Some(stop), thread: Some(thread) })
+            }
+            Err(_) => Err(NodeError::Stopped(match thread.join() {
+                Ok(()) => "for no known reason".into(),
+                Err(panic) => panic_text(&*panic),
+            })),
+        }
+    }
+}
+
+fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("a thread failed").to_owned()
+}
+
+fn prepare(config: NodeConfig) -> Result<Prepared, NodeError> {
+    let rules = Arc::new(Rules::new(config.genesis.clone())?);
+    let public_key = config.key.public_key();
+    let scheme = Scheme::signer(&rules.namespace(), rules.validators.clone(), config.key.clone())
+        .ok_or_else(|| NodeError::NotAValidator(public_key.clone()))?;
+    let peers = peers(&config, &rules, &public_key)?;
+    let listen = |address| TcpListener::bind(address).map_err(|source| NodeError::Port { address, source });
+    // Only a test of the port: consensus opens it again.
+    drop(listen(config.addresses.listen)?);
+    let rpc = listen(config.addresses.rpc)?;
+    rpc.set_nonblocking(true).map_err(|source| NodeError::Port { address: config.addresses.rpc, source })?;
+    let directory = DataDirectory::open(&config.data, rules.genesis_hash)?;
+    let evidence = Arc::new(EvidenceFiles::open(directory.path().join("evidence"))?);
+    let genesis = rules
+        .genesis_block(<Database<runtime::Context> as ManagedDb<runtime::Context>>::initial_sync_target());
+    let index = Arc::new(Index::open(directory.path(), rules.genesis_hash, genesis)?);
+    Ok(Prepared { config, rules, public_key, scheme, peers, directory, index, evidence, rpc })
+}
+
+/// Addresses of all validators, this one included.
+fn peers(
+    config: &NodeConfig,
+    rules: &Rules,
+    own: &PublicKey,
+) -> Result<Vec<(PublicKey, SocketAddr)>, NodeError> {
+    let mut peers = vec![(own.clone(), config.addresses.listen)];
+    for peer in &config.addresses.peers {
+        let key = parse_public_key(&peer.key)
+            .map_err(|error| NodeError::PeerKey { key: peer.key.clone(), error })?;
+        if rules.validators.position(&key).is_some() && peers.iter().all(|(known, _)| *known != key) {
+            peers.push((key, peer.address));
+        }
+    }
+    match rules.validators.iter().find(|key| peers.iter().all(|(known, _)| known != *key)) {
+        Some(missing) => Err(NodeError::PeerMissing(missing.clone())),
+        None => Ok(peers),
+    }
+}
+
+fn run(prepared: Prepared, ready: std::sync::mpsc::SyncSender<Ready>, stopped: oneshot::Receiver<()>) {
+    let Prepared { config, rules, public_key, scheme, peers, directory, index, evidence, rpc } = prepared;
+    let runtime_config = runtime::Config::new()
+        .with_worker_threads(config.threads)
+        .with_storage_directory(directory.path().join("chain"));
+    runtime::Runner::new(runtime_config).start(|context| async move {
+        let mempool = Arc::new(Mempool::new(config.mempool, rules.genesis.gas_limit));
+        let network = network::start(&context, &config.key, &rules, config.addresses.listen, peers);
+        let interval = Duration::from_millis(rules.genesis.block_interval_ms);
+        let heartbeat = config.heartbeat.max(interval);
+        let engine = engine::start(
+            context.child("engine"),
+            EngineConfig {
+                public_key,
+                scheme,
+                partition: "v1".into(),
+                state_sync: config.state_sync,
+                pace: Pace { interval, heartbeat },
+                leader_timeout: heartbeat + LEADER_PATIENCE,
+                certification_timeout: heartbeat + 2 * LEADER_PATIENCE,
+                prune: config.keep_blocks.map(|kept| PruneConfig {
+                    maintenance_interval: NZUsize!(256),
+                    retained_marshal_blocks: kept,
+                    retained_qmdb_blocks: 0,
+                }),
+                rules: rules.clone(),
+                mempool: mempool.clone(),
+                sink: index.clone(),
+                evidence,
+            },
+            network.oracle.clone(),
+            network.oracle,
+            network.channels,
+            |stateful| stateful,
+        )
+        .await;
+        // Resolves once the state is there, after a state sync too.
+        let state: Arc<dyn StateReader> = Arc::new(engine.stateful.subscribe_databases().await);
+        let (outbox, waiting) = mpsc::channel(OUTBOX);
+        let intake = Arc::new(Intake::new(rules.clone(), mempool.clone(), state.clone(), outbox));
+        let finality = Arc::new(engine.marshal.clone());
+        let services = Arc::new(Services {
+            rules,
+            mempool,
+            index: index.clone(),
+            state,
+            intake: intake.clone(),
+            finality,
+        });
+        context.child("gossip").spawn(move |_| gossip::run(intake, waiting, network.gossip));
+        let server = tokio::spawn(rpc::serve(rpc, services.clone()));
+        // The starter may have given up; then `stopped` is closed too.
+        let _ = ready.send((services, tokio::runtime::Handle::current()));
+        let mut consensus = engine.handle;
+        tokio::select! {
+            _ = stopped => {},
+            end = &mut consensus => panic!("consensus ended: {end:?}"),
+        }
+        server.abort();
+        consensus.abort();
+        index.close();
+    });
+    drop(directory);
+}
+
+/// Stack of the thread that starts a node; only what is touched takes memory.
+const NODE_STACK_BYTES: usize = 64 << 20;
+
+/// Patience with a leader beyond the heartbeat.
+const LEADER_PATIENCE: Duration = Duration::from_secs(1);
+
+impl FinalityReader
+    for commonware_consensus::marshal::core::Mailbox<
+        Scheme,
+        commonware_consensus::marshal::standard::Standard<crate::block::Block>,
+    >
+{
+    fn certificate(&self, height: u64) -> BoxFuture<'_, Option<Vec<u8>>> {
+        use commonware_codec::Encode as _;
+        Box::pin(async move {
+            let finalization =
+                self.get_finalization(commonware_consensus::types::Height::new(height)).await?;
+            Some(finalization.encode().to_vec())
+        })
+    }
+}
