@@ -85,7 +85,7 @@ impl<E: Runtime> Execution<E> {
 
     /// Runs the end phase and computes the new state root.
     pub async fn finish(mut self) -> Executed<E> {
-        self.outcome.block_logs = self.run(|state, env| ledger::end_block(state, env)).await;
+        self.outcome.block_logs = self.run(ledger::end_block).await;
         let mut batch = self.batch;
         for (slot, word) in self.state.writes() {
             let word = (*word != B256::ZERO).then(|| to_fixed(word));

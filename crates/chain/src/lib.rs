@@ -1,4 +1,20 @@
-//! The node.
+//! Floor 3: the node. Consensus, peers, state database, mempool, JSON-RPC, index, light verification.
+//!
+//! One code path for one validator and for many: the genesis file names them, the rest is configuration.
+//!
+//! | module | what it does |
+//! |---|---|
+//! | [`node`] | starts everything in threads of its own, or says what is wrong first |
+//! | [`engine`], [`network`], [`pace`], [`evidence`] | consensus, its peers, its rhythm, its faults |
+//! | [`application`], [`execution`], [`network_rules`] | what a valid block is, and what it does to the state |
+//! | [`block`], [`transaction`], [`receipt`], [`state`] | what is agreed on |
+//! | [`mempool`], [`intake`], [`gossip`] | how transactions come in |
+//! | [`index`], [`rpc`] | history, and how clients ask for it |
+//! | [`light`] | verification without trusting a node |
+//! | [`config`], [`init`], [`directory`] | a node's files |
+//!
+//! Commonware's types stay in this crate, HTTP and JSON in [`rpc`]. Nothing here knows a model.
+
 pub mod application;
 pub mod block;
 pub mod config;

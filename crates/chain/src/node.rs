@@ -49,7 +49,7 @@ pub enum NodeError {
     Index(#[from] IndexError),
     /// This key is not in the genesis file.
     #[error("validator key {0} is not in the genesis file: use the key that was created with it")]
-    NotAValidator(PublicKey),
+    NotAValidator(String),
     /// A peer's key is no key.
     #[error("peer {key}: {error}")]
     PeerKey {
@@ -60,7 +60,7 @@ pub enum NodeError {
     },
     /// A validator of the genesis file has no address.
     #[error("no address for validator {0}: add it to the peers in node.toml")]
-    PeerMissing(PublicKey),
+    PeerMissing(String),
     /// A port is taken.
     #[error("cannot listen on {address}: {source}; stop what uses it, or choose another port")]
     Port {
@@ -245,7 +245,7 @@ fn prepare(config: NodeConfig) -> Result<Prepared, NodeError> {
     let rules = Arc::new(Rules::new(config.genesis.clone())?);
     let public_key = config.key.public_key();
     let scheme = Scheme::signer(&rules.namespace(), rules.validators.clone(), config.key.clone())
-        .ok_or_else(|| NodeError::NotAValidator(public_key.clone()))?;
+        .ok_or_else(|| NodeError::NotAValidator(public_key.to_string()))?;
     let peers = peers(&config, &rules, &public_key)?;
     let listen = |address| TcpListener::bind(address).map_err(|source| NodeError::Port { address, source });
     // Only a test of the port: consensus opens it again.
@@ -275,7 +275,7 @@ fn peers(
         }
     }
     match rules.validators.iter().find(|key| peers.iter().all(|(known, _)| known != *key)) {
-        Some(missing) => Err(NodeError::PeerMissing(missing.clone())),
+        Some(missing) => Err(NodeError::PeerMissing(missing.to_string())),
         None => Ok(peers),
     }
 }
