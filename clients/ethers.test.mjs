@@ -72,8 +72,8 @@ test("a refused call decodes to the module's custom error", async () => {
 });
 
 test("a module call of the channels answers", async () => {
-  const channels = new Contract(CHANNELS, ["function MIN_WITHDRAW_DELAY() view returns (uint40)"], provider);
-  assert.equal(await channels.MIN_WITHDRAW_DELAY(), 900n);
+  const channels = new Contract(CHANNELS, ["function MAX_WITHDRAW_DELAY() view returns (uint40)"], provider);
+  assert.equal(await channels.MAX_WITHDRAW_DELAY(), 2_592_000n);
 });
 
 test("many transactions of one account land in order", async () => {

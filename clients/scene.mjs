@@ -20,6 +20,7 @@ export const network = `eip155:${CHAIN_ID}`;
 
 export const TOKEN = getAddress("0x4f50454e00000000000000000000000000000001");
 export const CHANNELS = getAddress("0x4020074e9dF2ce1deE5A9C1b5c3f541D02a10003");
+export const COLLECTOR = getAddress("0x4020806089470a89826cB9fB1f4059150b550004");
 export const MULTICALL3 = getAddress("0xcA11bde05977b3631167028862bE2a173976CA11");
 
 export const tokenAbi = parseAbi([
@@ -55,6 +56,7 @@ export const channelsAbi = parseAbi([
   "function pendingWithdrawals(bytes32 channelId) view returns (uint128 amount, uint40 initiatedAt)",
   "function receivers(address receiver, address token) view returns (uint128 totalClaimed, uint128 totalSettled)",
   "function refundNonce(bytes32 channelId) view returns (uint256)",
+  "function MIN_WITHDRAW_DELAY() view returns (uint40)",
   "function registerEscrow(address operator, bytes32 model) returns (address escrow)",
   "function escrowOf(address escrow) view returns (address operator, bytes32 model)",
   "event WithdrawInitiated(bytes32 indexed channelId, uint128 amount, uint40 finalizeAfter)",

@@ -15,8 +15,8 @@ import { BatchSettlementEvmScheme as ChannelServer } from "@x402/evm/batch-settl
 import { paymentMiddleware, setSettlementOverrides, x402ResourceServer } from "@x402/express";
 import { wrapFetchWithPayment, x402Client } from "@x402/fetch";
 import express from "express";
-import { BaseError, ContractFunctionRevertedError, parseEther } from "viem";
-import { CHANNELS, MODELS, OPERATORS, TOKEN, account, channelsAbi, network, publicClient, servingAbi, tokenAbi, walletOf } from "./scene.mjs";
+import { BaseError, ContractFunctionRevertedError, encodeAbiParameters, parseEther } from "viem";
+import { CHANNELS, COLLECTOR, MODELS, OPERATORS, TOKEN, account, channelsAbi, network, publicClient, servingAbi, tokenAbi, until, walletOf } from "./scene.mjs";
 
 const [PAYER, OPERATOR, FACILITATOR] = [4, 5, 6];
 const payer = account(PAYER);
@@ -27,6 +27,8 @@ const channels = { address: CHANNELS, abi: channelsAbi };
 const [QUOTE, COST] = [parseEther("0.001"), parseEther("0.0007")];
 /** Answers for 3.3 % of itself in unsettled revenue. */
 const STAKE = parseEther("1000");
+/** A withdrawal delay that a test waits for. */
+const PATIENCE_SECONDS = 30;
 /** A channel and a model of its own for every run, so that tests can be repeated on one node. */
 const salt = `0x${Date.now().toString(16).padStart(64, "0")}`;
 
@@ -229,6 +231,34 @@ test("a payer starts a withdrawal alone and the ledger holds it back for the del
   assert.deepEqual(await publicClient.readContract(pendingCall), [COST, since]);
   const [left, taken] = await channel(channelId);
   assert.equal(left, taken);
+});
+
+test("after the delay the payer has its money back without anyone's help", async (t) => {
+  const least = Number(await publicClient.readContract({ ...channels, functionName: "MIN_WITHDRAW_DELAY" }));
+  if (least > PATIENCE_SECONDS) return t.skip(`the shortest delay of this network is ${least} s`);
+  const extra = { name: "OpenLedger", version: "1", receiverAuthorizer: operator.account.address, withdrawDelay: least };
+  const requirements = {
+    scheme: "batch-settlement", network, asset: TOKEN, amount: QUOTE.toString(), payTo: escrow, maxTimeoutSeconds: 300, extra,
+  };
+  // Signed by the stock client; sent by the payer itself, since a stock facilitator takes no delay under 900 s.
+  const { payload } = await new ChannelClient(clientSigner, { salt }).createPaymentPayload(2, requirements);
+  const { channelConfig: config, deposit } = payload;
+  const { validAfter, validBefore, salt: nonce, signature } = deposit.authorization.erc3009Authorization;
+  const words = [{ type: "uint256" }, { type: "uint256" }, { type: "uint256" }, { type: "bytes" }];
+  const collected = encodeAbiParameters(words, [BigInt(validAfter), BigInt(validBefore), BigInt(nonce), signature]);
+  const wallet = walletOf(PAYER);
+  const send = async (functionName, args) => {
+    const receipt = await mined(await wallet.writeContract({ ...channels, functionName, args }));
+    assert.equal(receipt.status, "success", functionName);
+  };
+  const amount = BigInt(deposit.amount);
+  await send("deposit", [config, amount, COLLECTOR, collected]);
+  await send("initiateWithdraw", [config, amount]);
+  const finish = { ...channels, functionName: "finalizeWithdraw", args: [config], account: payer };
+  const isOver = () => publicClient.simulateContract(finish).then(() => true, () => false);
+  await until(isOver, "the end of the delay", least + PATIENCE_SECONDS);
+  await send("finalizeWithdraw", [config]);
+  assert.deepEqual(await channel(payload.voucher.channelId), [0n, 0n]);
 });
 
 test("a deposit for anyone but a registered escrow is refused by the stock facilitator", async () => {

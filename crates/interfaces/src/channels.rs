@@ -163,7 +163,7 @@ pub mod signed {
 pub const DOMAIN_NAME: &str = "x402 Batch Settlement";
 /// EIP-712 domain version of the channels.
 pub const DOMAIN_VERSION: &str = "1";
-/// Shortest `withdrawDelay` of the scheme, in seconds.
+/// Shortest `withdrawDelay` of the scheme, in seconds; a development network may allow shorter ones.
 pub const MIN_WITHDRAW_DELAY_SECONDS: u64 = 900;
 /// Longest `withdrawDelay` of the scheme, in seconds.
 pub const MAX_WITHDRAW_DELAY_SECONDS: u64 = 2_592_000;

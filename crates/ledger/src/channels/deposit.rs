@@ -4,11 +4,12 @@ use super::{channel_id, collector, escrow, state::Channel};
 use crate::{
     context::Context,
     error::{Error, Result, ensure},
+    treasury::Parameter,
 };
 use alloy_primitives::Address;
 use interfaces::{
     addresses,
-    channels::{ChannelConfig, IChannels, MAX_WITHDRAW_DELAY_SECONDS, MIN_WITHDRAW_DELAY_SECONDS},
+    channels::{ChannelConfig, IChannels, MAX_WITHDRAW_DELAY_SECONDS},
 };
 use primitives::Amount;
 
@@ -37,7 +38,8 @@ fn check_config(ctx: &mut Context, config: &ChannelConfig) -> Result<()> {
     let parties = [config.payer, config.receiver, config.receiverAuthorizer, config.token];
     ensure(!parties.contains(&Address::ZERO), || Error::rejected(IChannels::InvalidChannel {}))?;
     let delay = config.withdrawDelay.to::<u64>();
-    ensure((MIN_WITHDRAW_DELAY_SECONDS..=MAX_WITHDRAW_DELAY_SECONDS).contains(&delay), || {
+    let least = Parameter::LeastWithdrawDelaySeconds.get(ctx.state)?;
+    ensure((least..=MAX_WITHDRAW_DELAY_SECONDS).contains(&delay), || {
         Error::rejected(IChannels::WithdrawDelayOutOfRange {})
     })?;
     ensure(config.token == addresses::TOKEN, || {

@@ -7,6 +7,7 @@ use crate::{
     error::{Error, Result, ensure},
     gas,
     tables::CHANNEL_REFUND_NONCES,
+    treasury::Parameter,
 };
 use alloy_primitives::{Bytes, U256, Uint};
 use alloy_sol_types::{SolCall, SolStruct};
@@ -70,7 +71,8 @@ pub(crate) fn dispatch(ctx: &mut Context, data: &[u8]) -> Result<Bytes> {
         }
         Calls::eip712Domain(_) => returns!(IChannels::eip712DomainCall, views::eip712_domain(ctx)),
         Calls::MIN_WITHDRAW_DELAY(_) => {
-            returns!(IChannels::MIN_WITHDRAW_DELAYCall, Uint::from(channels::MIN_WITHDRAW_DELAY_SECONDS))
+            let least = Parameter::LeastWithdrawDelaySeconds.get(ctx.state)?;
+            returns!(IChannels::MIN_WITHDRAW_DELAYCall, Uint::from(least))
         }
         Calls::MAX_WITHDRAW_DELAY(_) => {
             returns!(IChannels::MAX_WITHDRAW_DELAYCall, Uint::from(channels::MAX_WITHDRAW_DELAY_SECONDS))

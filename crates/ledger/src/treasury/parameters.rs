@@ -71,6 +71,9 @@ parameters! {
     /// Time from a commit until its reveal is too late, in seconds (R4).
     RevealWindowSeconds = 25, "reveal_window_seconds", DAY, 1, 7 * DAY;
 
+    /// Shortest time in which a payer alone can withdraw from a channel, in seconds; the scheme's is 900 (R13).
+    LeastWithdrawDelaySeconds = 26, "least_withdraw_delay_seconds", 15 * MINUTE, 1, DAY;
+
     /// Chance that a false receipt is audited and found, q = p(1 - r)d, in parts per million (R6).
     DetectionPpm = 40, "detection_ppm", 33_000, 1_000, 1_000_000;
     /// Least stake of an operator, in whole OPEN.

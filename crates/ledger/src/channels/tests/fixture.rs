@@ -1,6 +1,6 @@
 //! A ledger with a payer, an operator and a registered escrow, and everything that they sign.
 
-use crate::{MemoryLedger, testing::enrol};
+use crate::{Genesis, MemoryLedger, testing::enrol};
 use alloy_primitives::{Address, B256, Bytes, U256, Uint, keccak256};
 use alloy_sol_types::{Eip712Domain, SolCall, SolError, SolEvent, SolStruct, SolValue};
 use interfaces::{
@@ -51,8 +51,15 @@ pub struct Scene {
 
 impl Scene {
     pub fn new() -> Scene {
+        Scene::with_parameters(&[])
+    }
+
+    /// A network whose parameters differ.
+    pub fn with_parameters(parameters: &[(&str, u64)]) -> Scene {
         let (payer, operator, relay) = (party(1), party(2), party(3));
-        let mut ledger = MemoryLedger::with_holders(&[payer.address, operator.address, relay.address]);
+        let mut genesis = Genesis::development(&[payer.address, operator.address, relay.address]);
+        genesis.parameters.extend(parameters.iter().map(|(name, value)| ((*name).into(), *value)));
+        let mut ledger = MemoryLedger::new(genesis);
         let register = IChannels::registerEscrowCall { operator: operator.address, model: MODEL };
         let receiver = ledger
             .transact(relay.address, CHANNELS, U256::ZERO, &register)

@@ -9,7 +9,7 @@ use alloy_primitives::{Address, B256, Bytes, U256, Uint};
 use alloy_sol_types::{SolCall, SolError, SolInterface};
 use interfaces::{
     addresses::{CHANNELS, DEPOSIT_COLLECTOR, MULTICALL3, TOKEN, escrow},
-    channels::{ChannelConfig, IChannels, IDepositCollector},
+    channels::{ChannelConfig, IChannels, IDepositCollector, MIN_WITHDRAW_DELAY_SECONDS},
     errors::ILedger,
     multicall3::IMulticall3,
     operators::IOperators,
@@ -49,10 +49,24 @@ fn configurations_outside_the_scheme_are_refused() {
         deposit_with(|c| c.withdrawDelay = Uint::from(delay)).expect("the edges are inside");
     }
     let mut scene = Scene::new();
+    let least = scene.ledger.view(CHANNELS, &IChannels::MIN_WITHDRAW_DELAYCall {}).expect("a view");
+    assert_eq!(least, Uint::from(MIN_WITHDRAW_DELAY_SECONDS));
     assert!(is::<IChannels::ZeroDeposit, _>(scene.deposit(0, 1)));
     let mut call = scene.deposit_call(1, 1);
     call.collector = Address::repeat_byte(8);
     assert!(is::<IChannels::InvalidCollector, _>(scene.send(scene.relay.address, &call)));
+}
+
+#[test]
+fn a_development_network_may_shorten_the_delay() {
+    let mut scene = Scene::with_parameters(&[("least_withdraw_delay_seconds", 2)]);
+    scene.config.withdrawDelay = Uint::from(1u64);
+    assert!(is::<IChannels::WithdrawDelayOutOfRange, _>(scene.deposit(open(1), 1)));
+    scene.config.withdrawDelay = Uint::from(2u64);
+    scene.deposit(open(1), 1).expect("deposit");
+    scene.initiate(open(1)).expect("start");
+    scene.ledger.advance(2_000);
+    scene.finalize().expect("two seconds later");
 }
 
 #[test]
