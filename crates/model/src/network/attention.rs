@@ -1,0 +1,141 @@
+//! Attention over the sequences of a batch: whole ones when training, or new rows behind a cache when generating.
+
+use super::activations::LayerActivations;
+use crate::config::Config;
+use ops::{AttentionGrad, AttentionSeq, AttentionShape, Ctx, Examples, attention_bwd, attention_fwd};
+
+/// Keys and values of one layer of a sequence that is being generated: rows of `kv_width`, the new ones not yet written.
+#[derive(Debug)]
+pub(crate) struct CachedSequence<'a> {
+    /// Rows already there.
+    pub start: usize,
+    /// New rows of this pass.
+    pub rows: usize,
+    /// Room for at least `start + rows` rows.
+    pub keys: &'a mut [f32],
+    /// As `keys`.
+    pub values: &'a mut [f32],
+}
+
+/// The sequences of a pass.
+pub(crate) enum Sequences<'s, 'a> {
+    /// Whole sequences from position 0.
+    Whole(Examples<'s>),
+    /// New rows behind cached ones.
+    Cached(&'s mut [CachedSequence<'a>]),
+}
+
+/// 1 / sqrt(head_dim), in f32.
+fn score_scale(config: &Config) -> f32 {
+    1.0 / (config.head_dim as f32).sqrt()
+}
+
+/// `acts.attended` (and softmax statistics, for whole sequences) from `acts.qkv`.
+pub(super) fn attend(ctx: &Ctx, config: &Config, sequences: &mut Sequences<'_, '_>, acts: &mut LayerActivations) {
+    let (q, kv) = (config.query_width(), config.kv_width());
+    let ld = q + 2 * kv;
+    let shape = AttentionShape {
+        heads: config.heads,
+        kv_heads: config.kv_heads,
+        head_dim: config.head_dim,
+        scale: score_scale(config),
+        ldq: ld,
+        ldkv: ld,
+        ldo: q,
+    };
+    match sequences {
+        Sequences::Whole(examples) => {
+            let (mut out, mut stats) = (&mut acts.attended[..], &mut acts.attention_stats[..]);
+            let mut seqs = Vec::with_capacity(examples.count());
+            for range in examples.ranges() {
+                let rows = range.len();
+                let (this, rest) = std::mem::take(&mut out).split_at_mut(rows * q);
+                let (this_stats, rest_stats) = std::mem::take(&mut stats).split_at_mut(rows * config.heads * 2);
+                (out, stats) = (rest, rest_stats);
+                if rows == 0 {
+                    continue;
+                }
+                let qkv = &acts.qkv[range.start * ld..range.end * ld];
+                let (k, v) = (&qkv[q..], &qkv[q + kv..]);
+                seqs.push(AttentionSeq { start: 0, rows, q: qkv, k, v, out: this, stats: Some(this_stats) });
+            }
+            attention_fwd(ctx, &shape, &mut seqs);
+        }
+        Sequences::Cached(cached) => {
+            let shape = AttentionShape { ldkv: kv, ..shape };
+            let mut out = &mut acts.attended[..];
+            let mut first = 0;
+            let mut seqs = Vec::with_capacity(cached.len());
+            for c in cached.iter_mut() {
+                let qkv = &acts.qkv[first * ld..(first + c.rows) * ld];
+                first += c.rows;
+                for (i, row) in qkv.chunks_exact(ld).enumerate() {
+                    let at = (c.start + i) * kv;
+                    c.keys[at..at + kv].copy_from_slice(&row[q..q + kv]);
+                    c.values[at..at + kv].copy_from_slice(&row[q + kv..]);
+                }
+                let (this, rest) = std::mem::take(&mut out).split_at_mut(c.rows * q);
+                out = rest;
+                let (start, rows) = (c.start, c.rows);
+                seqs.push(AttentionSeq { start, rows, q: qkv, k: &*c.keys, v: &*c.values, out: this, stats: None });
+            }
+            attention_fwd(ctx, &shape, &mut seqs);
+        }
+    }
+}
+
+/// `dqkv` from `dattended`.
+pub(super) fn attend_bwd(
+    ctx: &Ctx, config: &Config, examples: Examples<'_>, acts: &LayerActivations, dattended: &[f32], dqkv: &mut [f32],
+    scratch: &mut Vec<f32>,
+) {
+    let (q, kv, rows) = (config.query_width(), config.kv_width(), examples.rows());
+    let ld = q + 2 * kv;
+    let shape = AttentionShape {
+        heads: config.heads,
+        kv_heads: config.kv_heads,
+        head_dim: config.head_dim,
+        scale: score_scale(config),
+        ldq: ld,
+        ldkv: ld,
+        ldo: q,
+    };
+    // The three gradients are written to buffers of their own (interleaved rows cannot be borrowed apart), each with the stride
+    // of what it is a gradient of.
+    super::activations::fit(scratch, 3 * rows * ld);
+    let (mut dq, rest) = scratch.split_at_mut(rows * ld);
+    let (mut dk, mut dv) = rest.split_at_mut(rows * ld);
+    let mut seqs = Vec::with_capacity(examples.count());
+    for range in examples.ranges() {
+        let n = range.len() * ld;
+        let (this_dq, rest_dq) = std::mem::take(&mut dq).split_at_mut(n);
+        let (this_dk, rest_dk) = std::mem::take(&mut dk).split_at_mut(n);
+        let (this_dv, rest_dv) = std::mem::take(&mut dv).split_at_mut(n);
+        (dq, dk, dv) = (rest_dq, rest_dk, rest_dv);
+        if range.is_empty() {
+            continue;
+        }
+        let qkv = &acts.qkv[range.start * ld..range.end * ld];
+        seqs.push(AttentionGrad {
+            rows: range.len(),
+            q: qkv,
+            k: &qkv[q..],
+            v: &qkv[q + kv..],
+            stats: &acts.attention_stats[range.start * config.heads * 2..range.end * config.heads * 2],
+            dout: &dattended[range.start * q..range.end * q],
+            dq: this_dq,
+            dk: this_dk,
+            dv: this_dv,
+        });
+    }
+    attention_bwd(ctx, &shape, &mut seqs);
+    drop(seqs);
+    let (dq, rest) = scratch.split_at(rows * ld);
+    let (dk, dv) = rest.split_at(rows * ld);
+    for (i, out) in dqkv[..rows * ld].chunks_exact_mut(ld).enumerate() {
+        let at = i * ld;
+        out[..q].copy_from_slice(&dq[at..at + q]);
+        out[q..q + kv].copy_from_slice(&dk[at..at + kv]);
+        out[q + kv..].copy_from_slice(&dv[at..at + kv]);
+    }
+}
