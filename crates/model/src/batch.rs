@@ -65,7 +65,9 @@ pub enum BatchError {
         context: usize,
     },
     /// A token outside the vocabulary.
-    #[error("example {example}: token {token} is outside the vocabulary of {vocabulary}: was another tokenizer used?")]
+    #[error(
+        "example {example}: token {token} is outside the vocabulary of {vocabulary}: was another tokenizer used?"
+    )]
     Token {
         /// Number of the example in the batch.
         example: usize,
@@ -81,7 +83,10 @@ impl Batch {
     ///
     /// # Errors
     /// [`BatchError`] names the example and what to change.
-    pub fn new<'a>(config: &Config, examples: impl IntoIterator<Item = &'a Example>) -> Result<Batch, BatchError> {
+    pub fn new<'a>(
+        config: &Config,
+        examples: impl IntoIterator<Item = &'a Example>,
+    ) -> Result<Batch, BatchError> {
         let mut batch = Batch::default();
         for (index, example) in examples.into_iter().enumerate() {
             let length = example.tokens.len();
@@ -95,7 +100,11 @@ impl Batch {
             let bad = example.tokens.iter().find(outside);
             let bad = bad.or_else(|| example.targets.iter().filter(|t| **t != IGNORED_TARGET).find(outside));
             if let Some(token) = bad {
-                return Err(BatchError::Token { example: index, token: *token, vocabulary: config.vocabulary });
+                return Err(BatchError::Token {
+                    example: index,
+                    token: *token,
+                    vocabulary: config.vocabulary,
+                });
             }
             batch.tokens.extend(&example.tokens);
             batch.targets.extend(&example.targets);

@@ -6,7 +6,7 @@
 mod hugging_face;
 mod rope;
 
-pub use hugging_face::ConfigFileError;
+pub use hugging_face::{CONFIG_FILE_BYTES_MAX, ConfigFileError};
 pub use rope::{Rope, RopeScaling};
 
 use serde::{Deserialize, Serialize};
@@ -144,7 +144,12 @@ impl Config {
 
     /// A small Llama: RMS norm, RoPE, SwiGLU of about 8/3 the width (a multiple of 32), tied head.
     pub fn llama(
-        vocabulary: usize, layers: usize, heads: usize, kv_heads: usize, hidden: usize, context: usize,
+        vocabulary: usize,
+        layers: usize,
+        heads: usize,
+        kv_heads: usize,
+        hidden: usize,
+        context: usize,
     ) -> Config {
         Config {
             family: Family::Llama,
@@ -177,16 +182,25 @@ impl Config {
         }
         let shape = |text: String| Err(ConfigError::Shape(text));
         if !self.heads.is_multiple_of(self.kv_heads) {
-            return shape(format!("{} heads are not a multiple of {} key/value heads", self.heads, self.kv_heads));
+            return shape(format!(
+                "{} heads are not a multiple of {} key/value heads",
+                self.heads, self.kv_heads
+            ));
         }
         if self.heads * self.head_dim > WIDTH_MAX {
-            return shape(format!("heads x head_dim is {}, allowed is {WIDTH_MAX}", self.heads * self.head_dim));
+            return shape(format!(
+                "heads x head_dim is {}, allowed is {WIDTH_MAX}",
+                self.heads * self.head_dim
+            ));
         }
         if !(self.norm_eps > 0.0 && self.norm_eps < 1.0) {
             return shape(format!("norm_eps is {}, it must lie between 0 and 1", self.norm_eps));
         }
         if !(self.initialiser_std > 0.0 && self.initialiser_std < 10.0) {
-            return shape(format!("initialiser_std is {}, it must lie between 0 and 10", self.initialiser_std));
+            return shape(format!(
+                "initialiser_std is {}, it must lie between 0 and 10",
+                self.initialiser_std
+            ));
         }
         match (&self.rope, self.family) {
             (None, Family::Gpt2) => {}
@@ -199,7 +213,9 @@ impl Config {
                 rope.check().map_err(ConfigError::Shape)?;
             }
         }
-        if self.family == Family::Gpt2 && (self.kv_heads != self.heads || self.heads * self.head_dim != self.hidden) {
+        if self.family == Family::Gpt2
+            && (self.kv_heads != self.heads || self.heads * self.head_dim != self.hidden)
+        {
             return shape("GPT-2 has heads x head_dim = hidden and as many key/value heads".into());
         }
         let parameters = self.parameters();

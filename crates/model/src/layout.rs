@@ -211,7 +211,8 @@ impl Layout {
             .rope
             .is_none()
             .then(|| b.tensor("transformer.wpe.weight".into(), &[config.context, d], Role::Position, false));
-        let blocks = (0..config.layers).map(|i| if gpt2 { b.gpt2_block(i) } else { b.llama_block(i) }).collect();
+        let blocks =
+            (0..config.layers).map(|i| if gpt2 { b.gpt2_block(i) } else { b.llama_block(i) }).collect();
         let last_norm = b.norm(if gpt2 { "transformer.ln_f" } else { "model.norm" }, d);
         let head = if config.tied {
             let index = b.linears;
@@ -251,8 +252,11 @@ mod tests {
     fn the_tensors_add_up_to_the_configurations_parameters() {
         for family in Family::ALL {
             for (tied, bias) in [(true, false), (false, true)] {
-                let base =
-                    if family == Family::Gpt2 { Config::gpt(50, 3, 2, 16, 32) } else { Config::llama(50, 3, 4, 2, 16, 32) };
+                let base = if family == Family::Gpt2 {
+                    Config::gpt(50, 3, 2, 16, 32)
+                } else {
+                    Config::llama(50, 3, 4, 2, 16, 32)
+                };
                 let config = Config { family, tied, bias, ..base };
                 let total: usize = Layout::new(&config).tensors.iter().map(TensorSpec::len).sum();
                 assert_eq!(total as u64, config.parameters(), "{family:?} tied {tied} bias {bias}");

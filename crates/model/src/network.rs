@@ -17,11 +17,13 @@ mod linear;
 mod parameters;
 
 pub use activations::Activations;
-pub use gradients::Gradients;
-pub use parameters::{Parameters, Prepared, Quantisation};
+pub(crate) use activations::LayerActivations;
 pub(crate) use attention::{CachedSequence, Sequences};
-pub(crate) use forward::{embed, layer_forward};
+pub(crate) use forward::{embed, last_norm, layer_forward};
+pub use gradients::Gradients;
+pub(crate) use head::logits as head_logits;
 pub(crate) use linear::AdapterRows;
+pub use parameters::{Parameters, Prepared, Quantisation};
 
 use crate::batch::Batch;
 use crate::lora::Adapter;
@@ -41,7 +43,7 @@ pub enum LossScale {
 }
 
 impl LossScale {
-    fn factor(self, targets: usize) -> f32 {
+    pub(crate) fn factor(self, targets: usize) -> f32 {
         match self {
             LossScale::Mean => 1.0 / targets.max(1) as f32,
             LossScale::Sum => 1.0,
@@ -92,12 +94,25 @@ pub fn logits(ctx: &Ctx, model: &Model, adapter: Option<&Adapter>, batch: &Batch
     let adapters = linear::AdapterRows::whole(adapter, batch.rows());
     forward::forward(ctx, model, &adapters, batch, &mut acts, &mut Hooks::none());
     let mut out = vec![0f32; batch.rows() * model.config.vocabulary];
-    head::logits(ctx, &Parameters::plain(&model.weights), &model.layout.head, batch.rows(), &acts.last, &mut out);
+    head::logits(
+        ctx,
+        &Parameters::plain(&model.weights),
+        &model.layout.head,
+        batch.rows(),
+        &acts.last,
+        &mut out,
+    );
     out
 }
 
 /// Losses of a batch without gradients.
-pub fn losses(ctx: &Ctx, model: &Model, adapter: Option<&Adapter>, batch: &Batch, acts: &mut Activations) -> Losses {
+pub fn losses(
+    ctx: &Ctx,
+    model: &Model,
+    adapter: Option<&Adapter>,
+    batch: &Batch,
+    acts: &mut Activations,
+) -> Losses {
     let adapters = linear::AdapterRows::whole(adapter, batch.rows());
     forward::forward(ctx, model, &adapters, batch, acts, &mut Hooks::none());
     head::losses(ctx, model, batch, acts)
@@ -108,8 +123,14 @@ pub fn losses(ctx: &Ctx, model: &Model, adapter: Option<&Adapter>, batch: &Batch
 /// `acts` is scratch that may be reused between calls (of any batch). Gradients are added to what `wanted` holds; call
 /// [`Gradients::finish`] once all batches of a step are in.
 pub fn forward_backward(
-    ctx: &Ctx, model: &Model, adapter: Option<&Adapter>, batch: &Batch, scale: LossScale, acts: &mut Activations,
-    wanted: Wanted<'_>, hooks: &mut Hooks<'_>,
+    ctx: &Ctx,
+    model: &Model,
+    adapter: Option<&Adapter>,
+    batch: &Batch,
+    scale: LossScale,
+    acts: &mut Activations,
+    wanted: Wanted<'_>,
+    hooks: &mut Hooks<'_>,
 ) -> Losses {
     let adapters = linear::AdapterRows::whole(adapter, batch.rows());
     forward::forward(ctx, model, &adapters, batch, acts, hooks);

@@ -9,6 +9,7 @@ mod read;
 mod write;
 
 pub use read::Reader;
+pub(crate) use write::sync_directory;
 pub use write::{TensorData, write, write_atomically};
 
 /// Longest header, in bytes (the reference library's limit).

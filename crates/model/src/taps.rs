@@ -45,7 +45,19 @@ impl LinearTap<'_> {
     pub fn gradient(&self, ctx: &Ctx) -> Vec<f32> {
         let (m, n) = (self.linear.outputs, self.linear.inputs);
         let mut out = vec![0f32; m * n];
-        matmul_tn_examples(ctx, m, n, self.examples, self.output_gradients, m, self.inputs, n, &mut out, n, true);
+        matmul_tn_examples(
+            ctx,
+            m,
+            n,
+            self.examples,
+            self.output_gradients,
+            m,
+            self.inputs,
+            n,
+            &mut out,
+            n,
+            true,
+        );
         out
     }
 }
@@ -78,7 +90,10 @@ pub struct Hooks<'a> {
 
 impl std::fmt::Debug for Hooks<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Hooks").field("taps", &self.taps.is_some()).field("trace", &self.trace.is_some()).finish()
+        f.debug_struct("Hooks")
+            .field("taps", &self.taps.is_some())
+            .field("trace", &self.trace.is_some())
+            .finish()
     }
 }
 
@@ -163,7 +178,10 @@ impl Taps for GroupSums {
         for (e, rows) in tap.examples.ranges().enumerate() {
             let Some(group) = self.group_of.get(e) else { break };
             let end = [rows.len()];
-            let (dy, x) = (&tap.output_gradients[rows.start * m..rows.end * m], &tap.inputs[rows.start * n..rows.end * n]);
+            let (dy, x) = (
+                &tap.output_gradients[rows.start * m..rows.end * m],
+                &tap.inputs[rows.start * n..rows.end * n],
+            );
             let sum = &mut sums[group * m * n..(group + 1) * m * n];
             matmul_tn_examples(&self.ctx, m, n, Examples::one(&end), dy, m, x, n, sum, n, true);
         }

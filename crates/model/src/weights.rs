@@ -34,7 +34,8 @@ impl Weights {
     /// # Panics
     /// When a length does not fit.
     pub fn from_tensors(layout: &Layout, data: Vec<Vec<f32>>) -> Weights {
-        let fits = data.len() == layout.tensors.len() && data.iter().zip(&layout.tensors).all(|(d, t)| d.len() == t.len());
+        let fits = data.len() == layout.tensors.len()
+            && data.iter().zip(&layout.tensors).all(|(d, t)| d.len() == t.len());
         assert!(fits, "weights: one slice per tensor of the layout, of its length");
         Weights { data }
     }
@@ -44,7 +45,12 @@ impl Weights {
     pub fn initial(config: &Config, layout: &Layout, seed: u64) -> Weights {
         let std = config.initialiser_std;
         let residual = std / ((2 * config.layers) as f32).sqrt();
-        let data = layout.tensors.iter().enumerate().map(|(i, t)| initial_tensor(t, i, seed, std, residual)).collect();
+        let data = layout
+            .tensors
+            .iter()
+            .enumerate()
+            .map(|(i, t)| initial_tensor(t, i, seed, std, residual))
+            .collect();
         Weights { data }
     }
 
@@ -63,7 +69,8 @@ impl Weights {
     /// # Panics
     /// When the numbers are equal.
     pub(crate) fn pair_mut(&mut self, first: usize, second: usize) -> (&mut [f32], &mut [f32]) {
-        let [a, b] = self.data.get_disjoint_mut([first, second]).expect("two different tensors of the layout");
+        let [a, b] =
+            self.data.get_disjoint_mut([first, second]).expect("two different tensors of the layout");
         (a, b)
     }
 
@@ -88,7 +95,8 @@ impl Weights {
     /// [`NonFiniteTensor`] names the first tensor that holds NaN or infinity.
     pub fn check_finite(&self, ctx: &Ctx, layout: &Layout) -> Result<(), NonFiniteTensor> {
         for (spec, tensor) in layout.tensors.iter().zip(&self.data) {
-            check_finite(ctx, tensor).map_err(|source| NonFiniteTensor { name: spec.name.clone(), source })?;
+            check_finite(ctx, tensor)
+                .map_err(|source| NonFiniteTensor { name: spec.name.clone(), source })?;
         }
         Ok(())
     }

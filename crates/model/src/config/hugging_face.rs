@@ -63,7 +63,8 @@ impl Fields<'_> {
 
     /// A token id or a list of them.
     fn tokens(&self, name: &'static str) -> Result<Vec<u32>, ConfigFileError> {
-        let one = |v: &Value| v.as_u64().and_then(|n| u32::try_from(n).ok()).ok_or(ConfigFileError::Field(name));
+        let one =
+            |v: &Value| v.as_u64().and_then(|n| u32::try_from(n).ok()).ok_or(ConfigFileError::Field(name));
         match self.get(name) {
             None => Ok(Vec::new()),
             Some(Value::Array(list)) => list.iter().map(one).collect(),
@@ -76,10 +77,13 @@ impl Fields<'_> {
         let newer = self.get("rope_parameters").and_then(Value::as_object);
         let scaling = newer.or_else(|| self.get("rope_scaling").and_then(Value::as_object));
         let mut theta = self.number("rope_theta", 10_000.0)?;
-        let Some(scaling) = scaling.map(Fields) else { return Ok(Rope { theta, scaling: RopeScaling::None }) };
+        let Some(scaling) = scaling.map(Fields) else {
+            return Ok(Rope { theta, scaling: RopeScaling::None });
+        };
         theta = scaling.number("rope_theta", theta)?;
         let kind = scaling.text("rope_type", scaling.text("type", "default")?)?;
-        let factor = || scaling.get("factor").and_then(Value::as_f64).ok_or(ConfigFileError::Field("rope factor"));
+        let factor =
+            || scaling.get("factor").and_then(Value::as_f64).ok_or(ConfigFileError::Field("rope factor"));
         let scaling = match kind {
             "default" => RopeScaling::None,
             "linear" => RopeScaling::Linear { factor: factor()? },
@@ -108,7 +112,9 @@ impl Config {
         let fields = Fields(value.as_object().ok_or_else(|| ConfigFileError::Json("another type".into()))?);
         let name = fields.text("model_type", "")?;
         let family = Family::ALL.into_iter().find(|f| f.name() == name);
-        let family = family.ok_or_else(|| ConfigFileError::Architecture(if name.is_empty() { "(none given)".into() } else { name.into() }))?;
+        let family = family.ok_or_else(|| {
+            ConfigFileError::Architecture(if name.is_empty() { "(none given)".into() } else { name.into() })
+        })?;
         if fields.get("quantization_config").is_some() {
             return Err(ConfigFileError::Unsupported("a quantised checkpoint (quantization_config)".into()));
         }
@@ -180,7 +186,9 @@ fn gpt2(f: &Fields<'_>) -> Result<Config, ConfigFileError> {
         return Err(ConfigFileError::Unsupported(format!("activation `{activation}`")));
     }
     if !f.flag("scale_attn_weights", true)? || f.flag("scale_attn_by_inverse_layer_idx", false)? {
-        return Err(ConfigFileError::Unsupported("attention scaled otherwise than by 1/sqrt(head width)".into()));
+        return Err(ConfigFileError::Unsupported(
+            "attention scaled otherwise than by 1/sqrt(head width)".into(),
+        ));
     }
     let (hidden, heads) = (f.size("n_embd")?, f.size("n_head")?);
     if heads == 0 || !hidden.is_multiple_of(heads) {
@@ -219,7 +227,9 @@ fn llama_like(f: &Fields<'_>, family: Family) -> Result<Config, ConfigFileError>
         _ => f.flag("attention_bias", false)?,
     };
     if bias && family != Family::Qwen2 {
-        return Err(ConfigFileError::Unsupported("attention_bias (biases on the attention's output too)".into()));
+        return Err(ConfigFileError::Unsupported(
+            "attention_bias (biases on the attention's output too)".into(),
+        ));
     }
     let (hidden, heads) = (f.size("hidden_size")?, f.size("num_attention_heads")?);
     let default_head = hidden.checked_div(heads);

@@ -38,13 +38,22 @@ pub enum RopeScaling {
 impl Rope {
     pub(super) fn check(&self) -> Result<(), String> {
         let positive = |name: &str, v: f64| {
-            if v.is_finite() && v > 0.0 { Ok(()) } else { Err(format!("rope {name} is {v}, it must be positive")) }
+            if v.is_finite() && v > 0.0 {
+                Ok(())
+            } else {
+                Err(format!("rope {name} is {v}, it must be positive"))
+            }
         };
         positive("theta", self.theta)?;
         match self.scaling {
             RopeScaling::None => Ok(()),
             RopeScaling::Linear { factor } => positive("factor", factor),
-            RopeScaling::Llama3 { factor, low_freq_factor, high_freq_factor, original_max_position_embeddings } => {
+            RopeScaling::Llama3 {
+                factor,
+                low_freq_factor,
+                high_freq_factor,
+                original_max_position_embeddings,
+            } => {
                 positive("factor", factor)?;
                 positive("low_freq_factor", low_freq_factor)?;
                 positive("high_freq_factor", high_freq_factor)?;
@@ -62,14 +71,20 @@ impl Rope {
         match self.scaling {
             RopeScaling::None => {}
             RopeScaling::Linear { factor } => frequencies.iter_mut().for_each(|f| *f /= factor),
-            RopeScaling::Llama3 { factor, low_freq_factor, high_freq_factor, original_max_position_embeddings } => {
+            RopeScaling::Llama3 {
+                factor,
+                low_freq_factor,
+                high_freq_factor,
+                original_max_position_embeddings,
+            } => {
                 let original = original_max_position_embeddings as f64;
                 for f in &mut frequencies {
                     let wavelength = std::f64::consts::TAU / *f;
                     if wavelength > original / low_freq_factor {
                         *f /= factor;
                     } else if wavelength >= original / high_freq_factor {
-                        let smooth = (original / wavelength - low_freq_factor) / (high_freq_factor - low_freq_factor);
+                        let smooth =
+                            (original / wavelength - low_freq_factor) / (high_freq_factor - low_freq_factor);
                         *f = (1.0 - smooth) * *f / factor + smooth * *f;
                     }
                 }

@@ -18,8 +18,18 @@ fn a_llama_config_is_read() {
 #[test]
 fn every_family_survives_writing_and_reading() {
     for family in Family::ALL {
-        let base = if family == Family::Gpt2 { Config::gpt(50, 2, 2, 16, 32) } else { Config::llama(50, 2, 4, 2, 16, 32) };
-        let config = Config { family, bias: family == Family::Qwen2, end_tokens: vec![3], begin_token: Some(1), ..base };
+        let base = if family == Family::Gpt2 {
+            Config::gpt(50, 2, 2, 16, 32)
+        } else {
+            Config::llama(50, 2, 4, 2, 16, 32)
+        };
+        let config = Config {
+            family,
+            bias: family == Family::Qwen2,
+            end_tokens: vec![3],
+            begin_token: Some(1),
+            ..base
+        };
         assert_eq!(Config::from_json(&config.to_json().to_string()).expect("valid"), config, "{family:?}");
     }
 }

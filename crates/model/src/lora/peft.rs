@@ -100,10 +100,15 @@ impl Adapter {
         let tensors: Vec<TensorData<'_>> = specs
             .iter()
             .zip(self.tensors())
-            .map(|((name, shape), data)| TensorData { name: format!("{PREFIX}{name}"), shape: shape.to_vec(), data })
+            .map(|((name, shape), data)| TensorData {
+                name: format!("{PREFIX}{name}"),
+                shape: shape.to_vec(),
+                data,
+            })
             .collect();
         write(&dir.join(ADAPTER_WEIGHTS_FILE), Dtype::F32, &tensors, &BTreeMap::new())?;
-        let text = serde_json::to_string_pretty(&options).map_err(|e| AdapterError::Options(e.to_string()))?;
+        let text =
+            serde_json::to_string_pretty(&options).map_err(|e| AdapterError::Options(e.to_string()))?;
         std::fs::write(dir.join(ADAPTER_CONFIG_FILE), text)?;
         Ok(())
     }
@@ -119,7 +124,9 @@ fn read_options(text: &str) -> Result<AdapterOptions, AdapterError> {
             return Err(AdapterError::Unsupported(flag.into()));
         }
     }
-    for (field, neutral) in [("bias", json!("none")), ("rank_pattern", json!({})), ("alpha_pattern", json!({}))] {
+    for (field, neutral) in
+        [("bias", json!("none")), ("rank_pattern", json!({})), ("alpha_pattern", json!({}))]
+    {
         if !value[field].is_null() && value[field] != neutral {
             return Err(AdapterError::Unsupported(format!("{field} {}", value[field])));
         }
@@ -140,7 +147,8 @@ fn read_options(text: &str) -> Result<AdapterOptions, AdapterError> {
         Value::String(all) if all == "all-linear" => Some(Vec::new()),
         _ => None,
     };
-    let mut targets = targets.ok_or_else(|| AdapterError::Unsupported("target_modules that is not a list of names".into()))?;
+    let mut targets = targets
+        .ok_or_else(|| AdapterError::Unsupported("target_modules that is not a list of names".into()))?;
     targets.sort();
     Ok(AdapterOptions { rank, alpha: alpha as f32, targets })
 }

@@ -31,7 +31,12 @@ fn score_scale(config: &Config) -> f32 {
 }
 
 /// `acts.attended` (and softmax statistics, for whole sequences) from `acts.qkv`.
-pub(super) fn attend(ctx: &Ctx, config: &Config, sequences: &mut Sequences<'_, '_>, acts: &mut LayerActivations) {
+pub(super) fn attend(
+    ctx: &Ctx,
+    config: &Config,
+    sequences: &mut Sequences<'_, '_>,
+    acts: &mut LayerActivations,
+) {
     let (q, kv) = (config.query_width(), config.kv_width());
     let ld = q + 2 * kv;
     let shape = AttentionShape {
@@ -50,7 +55,8 @@ pub(super) fn attend(ctx: &Ctx, config: &Config, sequences: &mut Sequences<'_, '
             for range in examples.ranges() {
                 let rows = range.len();
                 let (this, rest) = std::mem::take(&mut out).split_at_mut(rows * q);
-                let (this_stats, rest_stats) = std::mem::take(&mut stats).split_at_mut(rows * config.heads * 2);
+                let (this_stats, rest_stats) =
+                    std::mem::take(&mut stats).split_at_mut(rows * config.heads * 2);
                 (out, stats) = (rest, rest_stats);
                 if rows == 0 {
                     continue;
@@ -77,7 +83,15 @@ pub(super) fn attend(ctx: &Ctx, config: &Config, sequences: &mut Sequences<'_, '
                 let (this, rest) = std::mem::take(&mut out).split_at_mut(c.rows * q);
                 out = rest;
                 let (start, rows) = (c.start, c.rows);
-                seqs.push(AttentionSeq { start, rows, q: qkv, k: &*c.keys, v: &*c.values, out: this, stats: None });
+                seqs.push(AttentionSeq {
+                    start,
+                    rows,
+                    q: qkv,
+                    k: &*c.keys,
+                    v: &*c.values,
+                    out: this,
+                    stats: None,
+                });
             }
             attention_fwd(ctx, &shape, &mut seqs);
         }
@@ -86,7 +100,12 @@ pub(super) fn attend(ctx: &Ctx, config: &Config, sequences: &mut Sequences<'_, '
 
 /// `dqkv` from `dattended`.
 pub(super) fn attend_bwd(
-    ctx: &Ctx, config: &Config, examples: Examples<'_>, acts: &LayerActivations, dattended: &[f32], dqkv: &mut [f32],
+    ctx: &Ctx,
+    config: &Config,
+    examples: Examples<'_>,
+    acts: &LayerActivations,
+    dattended: &[f32],
+    dqkv: &mut [f32],
     scratch: &mut Vec<f32>,
 ) {
     let (q, kv, rows) = (config.query_width(), config.kv_width(), examples.rows());

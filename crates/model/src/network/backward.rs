@@ -11,7 +11,8 @@ use crate::lora::Adapter;
 use crate::taps::Hooks;
 use crate::weights::Model;
 use ops::{
-    Ctx, Examples, RopePairs, RopeTable, embedding_bwd, gelu_bwd, layer_norm_bwd, rms_norm_bwd, rope_bwd, swiglu_bwd,
+    Ctx, Examples, RopePairs, RopeTable, embedding_bwd, gelu_bwd, layer_norm_bwd, rms_norm_bwd, rope_bwd,
+    swiglu_bwd,
 };
 
 /// What every step of the backward pass needs.
@@ -25,8 +26,14 @@ struct Pass<'a, 'h, 't, 'w> {
 }
 
 pub(super) fn backward(
-    ctx: &Ctx, model: &Model, adapter: Option<&Adapter>, batch: &Batch, scale: LossScale, acts: &mut Activations,
-    mut wanted: Wanted<'_>, hooks: &mut Hooks<'_>,
+    ctx: &Ctx,
+    model: &Model,
+    adapter: Option<&Adapter>,
+    batch: &Batch,
+    scale: LossScale,
+    acts: &mut Activations,
+    mut wanted: Wanted<'_>,
+    hooks: &mut Hooks<'_>,
 ) -> Losses {
     let losses = head::head(ctx, model, batch, Some(scale), acts, &mut wanted, hooks);
     let mut pass = Pass { ctx: *ctx, model, adapter, examples: batch.examples(), wanted, hooks };
@@ -45,7 +52,14 @@ pub(super) fn backward(
     if let Wanted::Weights(gradients) = &mut pass.wanted {
         let d = &scratch.residual;
         let layout = &model.layout;
-        embedding_bwd(ctx, batch.examples(), batch.tokens(), width, d, gradients.tensor_mut(layout.embedding));
+        embedding_bwd(
+            ctx,
+            batch.examples(),
+            batch.tokens(),
+            width,
+            d,
+            gradients.tensor_mut(layout.embedding),
+        );
         if let Some(table) = layout.positions {
             embedding_bwd(ctx, batch.examples(), batch.positions(), width, d, gradients.tensor_mut(table));
         }
@@ -56,7 +70,14 @@ pub(super) fn backward(
 impl Pass<'_, '_, '_, '_> {
     /// A norm's gradients; `examples` group its rows (more of them than tokens for norms of heads).
     fn norm(
-        &mut self, norm: Norm, examples: Examples<'_>, width: usize, x: &[f32], stats: &[f32], dy: &[f32], dx: &mut [f32],
+        &mut self,
+        norm: Norm,
+        examples: Examples<'_>,
+        width: usize,
+        x: &[f32],
+        stats: &[f32],
+        dy: &[f32],
+        dx: &mut [f32],
         add: bool,
     ) {
         let weight = self.model.weights.tensor(norm.weight);
@@ -77,7 +98,14 @@ impl Pass<'_, '_, '_, '_> {
     }
 
     fn linear(
-        &mut self, linear: &Linear, layer: &LayerActivations, x: &[f32], dy: &[f32], ldy: usize, dx: &mut [f32], add: bool,
+        &mut self,
+        linear: &Linear,
+        layer: &LayerActivations,
+        x: &[f32],
+        dy: &[f32],
+        ldy: usize,
+        dx: &mut [f32],
+        add: bool,
         scratch: Scratch<'_>,
     ) {
         let weight = self.model.weights.tensor(linear.weight);
@@ -102,7 +130,13 @@ impl Pass<'_, '_, '_, '_> {
     }
 
     /// Adds the feed-forward part's gradient to the residual's.
-    fn feed_forward(&mut self, index: usize, block: &Block, layer: &LayerActivations, s: &mut BackwardScratch) {
+    fn feed_forward(
+        &mut self,
+        index: usize,
+        block: &Block,
+        layer: &LayerActivations,
+        s: &mut BackwardScratch,
+    ) {
         let (rows, d, f) = (self.examples.rows(), self.model.config.hidden, self.model.config.intermediate);
         fit(&mut s.normed, rows * d);
         fit(&mut s.active, rows * f);
@@ -138,7 +172,12 @@ impl Pass<'_, '_, '_, '_> {
 
     /// Adds attention's gradient to the residual's.
     fn attention(
-        &mut self, index: usize, block: &Block, layer: &LayerActivations, batch: &Batch, rope: Option<&RopeTable>,
+        &mut self,
+        index: usize,
+        block: &Block,
+        layer: &LayerActivations,
+        batch: &Batch,
+        rope: Option<&RopeTable>,
         s: &mut BackwardScratch,
     ) {
         let config = &self.model.config;
@@ -165,7 +204,12 @@ impl Pass<'_, '_, '_, '_> {
 
     /// Undoes rotary positions and head norms in the gradient of query and key.
     fn turn_back(
-        &mut self, block: &Block, layer: &LayerActivations, batch: &Batch, rope: Option<&RopeTable>, dqkv: &mut [f32],
+        &mut self,
+        block: &Block,
+        layer: &LayerActivations,
+        batch: &Batch,
+        rope: Option<&RopeTable>,
+        dqkv: &mut [f32],
     ) {
         let config = &self.model.config;
         let (q, kv, rows, width) = (config.query_width(), config.kv_width(), batch.rows(), config.head_dim);
@@ -173,7 +217,16 @@ impl Pass<'_, '_, '_, '_> {
         if let Some(table) = rope {
             let positions = batch.positions();
             rope_bwd(&self.ctx, table, RopePairs::Halves, positions, config.heads, width, dqkv, ld);
-            rope_bwd(&self.ctx, table, RopePairs::Halves, positions, config.kv_heads, width, &mut dqkv[q..], ld);
+            rope_bwd(
+                &self.ctx,
+                table,
+                RopePairs::Halves,
+                positions,
+                config.kv_heads,
+                width,
+                &mut dqkv[q..],
+                ld,
+            );
         }
         let Some((query, key)) = block.head_norms else { return };
         let (query_stats, key_stats) = layer.head_stats.split_at(rows * config.heads);

@@ -10,7 +10,8 @@ use crate::layout::{Block, FeedForward, Linear, Norm};
 use crate::taps::Hooks;
 use crate::weights::Model;
 use ops::{
-    Ctx, RopePairs, RopeTable, add_bias, embedding_fwd, gelu_fwd, layer_norm_fwd, rms_norm_fwd, rope_fwd, swiglu_fwd,
+    Ctx, RopePairs, RopeTable, add_bias, embedding_fwd, gelu_fwd, layer_norm_fwd, rms_norm_fwd, rope_fwd,
+    swiglu_fwd,
 };
 
 /// Token (and position) embeddings of rows.
@@ -24,12 +25,27 @@ pub(crate) fn embed(ctx: &Ctx, model: &Model, tokens: &[u32], positions: &[u32],
 
 /// Layer norm for GPT-2, RMS norm for the others.
 pub(super) fn norm_fwd(
-    ctx: &Ctx, config: &Config, parameters: &Parameters<'_>, norm: Norm, width: usize, x: &[f32], y: &mut [f32],
+    ctx: &Ctx,
+    config: &Config,
+    parameters: &Parameters<'_>,
+    norm: Norm,
+    width: usize,
+    x: &[f32],
+    y: &mut [f32],
     stats: &mut [f32],
 ) {
     let weight = parameters.tensor(norm.weight);
     if config.family == Family::Gpt2 {
-        layer_norm_fwd(ctx, width, config.norm_eps, x, weight, norm.bias.map(|b| parameters.tensor(b)), y, stats);
+        layer_norm_fwd(
+            ctx,
+            width,
+            config.norm_eps,
+            x,
+            weight,
+            norm.bias.map(|b| parameters.tensor(b)),
+            y,
+            stats,
+        );
     } else {
         rms_norm_fwd(ctx, width, config.norm_eps, x, weight, y, stats);
     }
@@ -37,8 +53,17 @@ pub(super) fn norm_fwd(
 
 /// One block: from `acts.input` to `out`, the residual stream after it. Rows stand at `positions`.
 pub(crate) fn layer_forward(
-    ctx: &Ctx, model: &Model, parameters: &Parameters<'_>, index: usize, adapters: &AdapterRows<'_>, rope: Option<&RopeTable>,
-    positions: &[u32], sequences: &mut Sequences<'_, '_>, acts: &mut LayerActivations, out: &mut [f32], hooks: &mut Hooks<'_>,
+    ctx: &Ctx,
+    model: &Model,
+    parameters: &Parameters<'_>,
+    index: usize,
+    adapters: &AdapterRows<'_>,
+    rope: Option<&RopeTable>,
+    positions: &[u32],
+    sequences: &mut Sequences<'_, '_>,
+    acts: &mut LayerActivations,
+    out: &mut [f32],
+    hooks: &mut Hooks<'_>,
 ) {
     let (config, block, rows) = (&model.config, &model.layout.blocks[index], positions.len());
     let layer = Some(index);
@@ -94,7 +119,12 @@ pub(crate) fn layer_forward(
 
 /// Query, key and value side by side in `acts.qkv`.
 fn project(
-    ctx: &Ctx, model: &Model, parameters: &Parameters<'_>, index: usize, adapters: &AdapterRows<'_>, rows: usize,
+    ctx: &Ctx,
+    model: &Model,
+    parameters: &Parameters<'_>,
+    index: usize,
+    adapters: &AdapterRows<'_>,
+    rows: usize,
     acts: &mut LayerActivations,
 ) {
     let (config, block) = (&model.config, &model.layout.blocks[index]);
@@ -124,7 +154,12 @@ fn project(
 
 /// Norms of heads and rotary positions, in place in `acts.qkv`.
 fn turn(
-    ctx: &Ctx, config: &Config, parameters: &Parameters<'_>, block: &Block, rope: Option<&RopeTable>, positions: &[u32],
+    ctx: &Ctx,
+    config: &Config,
+    parameters: &Parameters<'_>,
+    block: &Block,
+    rope: Option<&RopeTable>,
+    positions: &[u32],
     acts: &mut LayerActivations,
 ) {
     let (q, kv, rows, width) = (config.query_width(), config.kv_width(), positions.len(), config.head_dim);
@@ -148,7 +183,12 @@ fn turn(
 
 /// A whole batch up to the last norm: `acts.last`.
 pub(super) fn forward(
-    ctx: &Ctx, model: &Model, adapters: &AdapterRows<'_>, batch: &Batch, acts: &mut Activations, hooks: &mut Hooks<'_>,
+    ctx: &Ctx,
+    model: &Model,
+    adapters: &AdapterRows<'_>,
+    batch: &Batch,
+    acts: &mut Activations,
+    hooks: &mut Hooks<'_>,
 ) {
     let (config, rows) = (&model.config, batch.rows());
     let parameters = Parameters::plain(&model.weights);
@@ -186,6 +226,24 @@ pub(super) fn forward(
         );
     }
     let norm = model.layout.last_norm;
-    norm_fwd(ctx, config, &parameters, norm, config.hidden, &acts.output, &mut acts.last, &mut acts.last_stats);
+    norm_fwd(
+        ctx,
+        config,
+        &parameters,
+        norm,
+        config.hidden,
+        &acts.output,
+        &mut acts.last,
+        &mut acts.last_stats,
+    );
     hooks.op(None, "last norm", &acts.last);
+}
+
+/// The last norm of some rows.
+pub(crate) fn last_norm(ctx: &Ctx, model: &Model, parameters: &Parameters<'_>, x: &[f32]) -> Vec<f32> {
+    let d = model.config.hidden;
+    let (mut y, mut stats) = (vec![0f32; x.len()], vec![0f32; 2 * x.len() / d]);
+    let stats_len = if model.config.family == Family::Gpt2 { stats.len() } else { x.len() / d };
+    norm_fwd(ctx, &model.config, parameters, model.layout.last_norm, d, x, &mut y, &mut stats[..stats_len]);
+    y
 }

@@ -14,7 +14,12 @@ pub const LOGITS_MAX: usize = 1 << 24;
 
 /// Logits of rows of the last norm's output.
 pub(crate) fn logits(
-    ctx: &Ctx, parameters: &Parameters<'_>, head: &Linear, rows: usize, x: &[f32], out: &mut [f32],
+    ctx: &Ctx,
+    parameters: &Parameters<'_>,
+    head: &Linear,
+    rows: usize,
+    x: &[f32],
+    out: &mut [f32],
 ) {
     product(ctx, parameters.linear(head), head.outputs, head.inputs, rows, x, out, head.outputs, false);
 }
@@ -42,8 +47,13 @@ pub(super) fn losses(ctx: &Ctx, model: &Model, batch: &Batch, acts: &mut Activat
 
 /// Losses and, with a scale, `acts.scratch.normed`: the gradient by the last norm's output; the head's own gradient; its taps.
 pub(super) fn head(
-    ctx: &Ctx, model: &Model, batch: &Batch, scale: Option<LossScale>, acts: &mut Activations,
-    wanted: &mut Wanted<'_>, hooks: &mut Hooks<'_>,
+    ctx: &Ctx,
+    model: &Model,
+    batch: &Batch,
+    scale: Option<LossScale>,
+    acts: &mut Activations,
+    wanted: &mut Wanted<'_>,
+    hooks: &mut Hooks<'_>,
 ) -> Losses {
     let (head, d, v) = (&model.layout.head, model.config.hidden, model.config.vocabulary);
     let parameters = Parameters::plain(&model.weights);
@@ -79,7 +89,19 @@ pub(super) fn head(
         hooks.op(None, "logits gradient", out);
         let local = Examples::new(&local).expect("ends of a run of examples ascend");
         let weight = parameters.tensor(head.weight);
-        matmul_nn(ctx, rows, d, v, out, v, weight, d, &mut acts.scratch.normed[first * d..last * d], d, false);
+        matmul_nn(
+            ctx,
+            rows,
+            d,
+            v,
+            out,
+            v,
+            weight,
+            d,
+            &mut acts.scratch.normed[first * d..last * d],
+            d,
+            false,
+        );
         if let Wanted::Weights(gradients) = wanted {
             matmul_tn_examples(ctx, v, d, local, out, v, x, d, gradients.head_mut(head.weight), d, true);
         }

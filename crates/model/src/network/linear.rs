@@ -25,12 +25,23 @@ impl<'a> AdapterRows<'a> {
 
 /// `y = x Wt` (or `y + x Wt`), without bias: `x` is rows x `inputs`, `y` has row stride `ldy`.
 pub(super) fn product(
-    ctx: &Ctx, weight: LinearWeight<'_>, outputs: usize, inputs: usize, rows: usize, x: &[f32], y: &mut [f32], ldy: usize,
+    ctx: &Ctx,
+    weight: LinearWeight<'_>,
+    outputs: usize,
+    inputs: usize,
+    rows: usize,
+    x: &[f32],
+    y: &mut [f32],
+    ldy: usize,
     accumulate: bool,
 ) {
     match weight {
-        LinearWeight::Rows(w) => matmul_nt(ctx, rows, outputs, inputs, x, inputs, w, inputs, y, ldy, accumulate),
-        LinearWeight::Columns(w) => matmul_nn(ctx, rows, outputs, inputs, x, inputs, w, outputs, y, ldy, accumulate),
+        LinearWeight::Rows(w) => {
+            matmul_nt(ctx, rows, outputs, inputs, x, inputs, w, inputs, y, ldy, accumulate)
+        }
+        LinearWeight::Columns(w) => {
+            matmul_nn(ctx, rows, outputs, inputs, x, inputs, w, outputs, y, ldy, accumulate)
+        }
         LinearWeight::Int8(w) => {
             assert_eq!(ldy, outputs, "int8 products write contiguous rows");
             int8_matmul(ctx, rows, &x[..rows * inputs], w, &mut y[..rows * outputs], accumulate);
@@ -40,8 +51,16 @@ pub(super) fn product(
 
 /// A layer's product and bias (contiguous `y`), and its adapters.
 pub(super) fn linear_fwd(
-    ctx: &Ctx, weight: LinearWeight<'_>, bias: Option<&[f32]>, linear: &Linear, adapters: &AdapterRows<'_>, rows: usize,
-    x: &[f32], y: &mut [f32], accumulate: bool, kept: &mut BTreeMap<usize, Vec<f32>>,
+    ctx: &Ctx,
+    weight: LinearWeight<'_>,
+    bias: Option<&[f32]>,
+    linear: &Linear,
+    adapters: &AdapterRows<'_>,
+    rows: usize,
+    x: &[f32],
+    y: &mut [f32],
+    accumulate: bool,
+    kept: &mut BTreeMap<usize, Vec<f32>>,
 ) {
     product(ctx, weight, linear.outputs, linear.inputs, rows, x, y, linear.outputs, accumulate);
     if let Some(bias) = bias {
@@ -52,7 +71,12 @@ pub(super) fn linear_fwd(
 
 /// Adds the output of every adapter's pair to its rows: `h = (x At) * s`, `y = y + h Bt`, the order of [`ops::lora_fwd`].
 pub(super) fn adapters_fwd(
-    ctx: &Ctx, linear: &Linear, adapters: &AdapterRows<'_>, x: &[f32], y: &mut [f32], ldy: usize,
+    ctx: &Ctx,
+    linear: &Linear,
+    adapters: &AdapterRows<'_>,
+    x: &[f32],
+    y: &mut [f32],
+    ldy: usize,
     kept: &mut BTreeMap<usize, Vec<f32>>,
 ) {
     let (n, k) = (linear.outputs, linear.inputs);
@@ -76,9 +100,20 @@ pub(super) struct Scratch<'a> {
 ///
 /// `dy` has row stride `ldy`; `kept` is what the adapter's forward pass kept.
 pub(super) fn linear_bwd(
-    ctx: &Ctx, linear: &Linear, weight: &[f32], adapter: Option<&Adapter>, kept: &BTreeMap<usize, Vec<f32>>,
-    examples: Examples<'_>, x: &[f32], dy: &[f32], ldy: usize, dx: &mut [f32], add: bool, wanted: &mut Wanted<'_>,
-    scratch: Scratch<'_>, hooks: &mut Hooks<'_>,
+    ctx: &Ctx,
+    linear: &Linear,
+    weight: &[f32],
+    adapter: Option<&Adapter>,
+    kept: &BTreeMap<usize, Vec<f32>>,
+    examples: Examples<'_>,
+    x: &[f32],
+    dy: &[f32],
+    ldy: usize,
+    dx: &mut [f32],
+    add: bool,
+    wanted: &mut Wanted<'_>,
+    scratch: Scratch<'_>,
+    hooks: &mut Hooks<'_>,
 ) {
     let (rows, n, k) = (examples.rows(), linear.outputs, linear.inputs);
     matmul_nn(ctx, rows, k, n, dy, ldy, weight, k, dx, k, add);
@@ -111,7 +146,9 @@ pub(super) fn linear_bwd(
         matmul_tn_examples(ctx, r, k, examples, dh, r, x, k, &mut g.a, k, true);
         matmul_tn_examples(ctx, n, r, examples, dy, n, h, r, &mut g.b, r, true);
     }
-    for (suffix, inputs, outputs, x, dy) in [("lora_A", k, r, &x[..rows * k], &*dh), ("lora_B", r, n, &h[..], dy)] {
+    for (suffix, inputs, outputs, x, dy) in
+        [("lora_A", k, r, &x[..rows * k], &*dh), ("lora_B", r, n, &h[..], dy)]
+    {
         let name = format!("{}.{suffix}", linear.name);
         let info = LinearInfo { index: linear.index, name: &name, inputs, outputs };
         if hooks.wants(&info) {
@@ -121,7 +158,13 @@ pub(super) fn linear_bwd(
 }
 
 /// Copies `cols` columns of rows with stride `ld` into whole rows.
-pub(super) fn gather<'a>(from: &[f32], rows: usize, cols: usize, ld: usize, to: &'a mut Vec<f32>) -> &'a [f32] {
+pub(super) fn gather<'a>(
+    from: &[f32],
+    rows: usize,
+    cols: usize,
+    ld: usize,
+    to: &'a mut Vec<f32>,
+) -> &'a [f32] {
     fit(to, rows * cols);
     for (to, from) in to.chunks_exact_mut(cols).zip(from.chunks(ld)) {
         to.copy_from_slice(&from[..cols]);

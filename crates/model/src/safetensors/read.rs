@@ -91,7 +91,11 @@ impl Reader {
         let dtype = match &tensor.dtype {
             Ok(dtype) => *dtype,
             Err(other) => {
-                return Err(FileError::Dtype { path: self.path.clone(), name: name.into(), dtype: other.clone() });
+                return Err(FileError::Dtype {
+                    path: self.path.clone(),
+                    name: name.into(),
+                    dtype: other.clone(),
+                });
             }
         };
         assert_eq!(out.len(), tensor.shape.iter().product::<usize>(), "read_f32: as long as the tensor");
@@ -142,13 +146,17 @@ fn parse(header: &[u8], data_length: u64) -> Result<Parsed, String> {
             metadata = serde_json::from_value(value).map_err(|e| format!("its metadata is invalid ({e})"))?;
             continue;
         }
-        let entry: Entry = serde_json::from_value(value).map_err(|e| format!("tensor `{name}` is invalid ({e})"))?;
+        let entry: Entry =
+            serde_json::from_value(value).map_err(|e| format!("tensor `{name}` is invalid ({e})"))?;
         let (start, end) = entry.data_offsets;
         if start > end || end > data_length {
             return Err(format!("tensor `{name}` lies at {start}..{end} of {data_length} bytes"));
         }
         if entry.shape.len() > DIMENSIONS_MAX {
-            return Err(format!("tensor `{name}` has {} dimensions, allowed are {DIMENSIONS_MAX}", entry.shape.len()));
+            return Err(format!(
+                "tensor `{name}` has {} dimensions, allowed are {DIMENSIONS_MAX}",
+                entry.shape.len()
+            ));
         }
         let elements = entry.shape.iter().try_fold(1u64, |n, d| n.checked_mul(*d));
         let dtype = Dtype::from_name(&entry.dtype).ok_or(entry.dtype);
@@ -159,7 +167,11 @@ fn parse(header: &[u8], data_length: u64) -> Result<Parsed, String> {
             (_, None) => false,
         };
         if !fits {
-            return Err(format!("tensor `{name}`: shape {:?} does not fill its {} bytes", entry.shape, end - start));
+            return Err(format!(
+                "tensor `{name}`: shape {:?} does not fill its {} bytes",
+                entry.shape,
+                end - start
+            ));
         }
         let shape = entry.shape.iter().map(|d| *d as usize).collect();
         ranges.push((start, end));

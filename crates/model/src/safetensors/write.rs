@@ -26,7 +26,12 @@ pub struct TensorData<'a> {
 ///
 /// # Panics
 /// When a shape does not fit its data.
-pub fn write(path: &Path, dtype: Dtype, tensors: &[TensorData<'_>], metadata: &BTreeMap<String, String>) -> Result<(), FileError> {
+pub fn write(
+    path: &Path,
+    dtype: Dtype,
+    tensors: &[TensorData<'_>],
+    metadata: &BTreeMap<String, String>,
+) -> Result<(), FileError> {
     let mut header = Map::new();
     if !metadata.is_empty() {
         header.insert("__metadata__".into(), json!(metadata));
@@ -71,7 +76,8 @@ fn write_elements(out: &mut impl Write, dtype: Dtype, data: &[f32]) -> std::io::
 /// # Errors
 /// What the system said; the temporary file is removed then.
 pub fn write_atomically(
-    path: &Path, body: impl FnOnce(&mut BufWriter<File>) -> std::io::Result<()>,
+    path: &Path,
+    body: impl FnOnce(&mut BufWriter<File>) -> std::io::Result<()>,
 ) -> std::io::Result<()> {
     let mut temporary = path.as_os_str().to_owned();
     temporary.push(".tmp");
