@@ -15,6 +15,7 @@ pub mod commands;
 pub mod crypt;
 pub mod datanet;
 pub mod document;
+pub mod export;
 pub mod licence;
 pub mod read;
 pub mod screen;

@@ -5,7 +5,7 @@
 //! `role` and `content`, all but the last turn being prompt); `text`; `content`. Lists of strings (one text
 //! per template) take their first element.
 
-use super::{Columns, Documents, MAX_LINE_BYTES, ReadError, SourceFile, Stamp, io};
+use super::{Columns, Documents, MAX_LINE_BYTES, ReadError, SourceFile, Stamp, io, text};
 use crate::document::Document;
 use serde_json::{Map, Value};
 use std::{
@@ -26,6 +26,28 @@ pub fn documents(file: &SourceFile, columns: &Columns) -> Documents {
         Ok(rows) => Box::new(rows),
         Err(error) => Box::new(std::iter::once(Err(error))),
     }
+}
+
+/// A JSON file that holds one list of rows, or one row; at most the size of an item.
+pub fn list(file: &SourceFile, columns: &Columns) -> Documents {
+    let malformed = |reason: String| ReadError::Malformed { path: file.name.clone(), reason };
+    let parsed = text::whole(file).and_then(|text| {
+        serde_json::from_str::<Value>(&text).map_err(|e| malformed(format!("not JSON: {e}")))
+    });
+    let rows = match parsed {
+        Ok(Value::Array(rows)) => rows,
+        Ok(row @ Value::Object(_)) => vec![row],
+        Ok(_) => return Box::new(std::iter::once(Err(malformed("neither a list nor an object".into())))),
+        Err(error) => return Box::new(std::iter::once(Err(error))),
+    };
+    let (name, columns) = (file.name.clone(), columns.clone());
+    Box::new(rows.into_iter().enumerate().map(move |(i, row)| {
+        let at = format!("{name}#{}", i + 1);
+        match row {
+            Value::Object(row) => from_row(&row, &columns, at),
+            _ => Err(ReadError::Malformed { path: at, reason: "a row must be a JSON object".into() }),
+        }
+    }))
 }
 
 struct Rows {

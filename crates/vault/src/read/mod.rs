@@ -6,12 +6,21 @@
 //! as a [`ReadError`] in its place and reading goes on. Nothing is dropped silently: a file of no known kind is
 //! an error as well.
 //!
+//! Kinds: text and Markdown, HTML, DOCX, JSONL and JSON lists, CSV and TSV, Parquet; Croissant and Hugging Face directories. PDF is not read: the
+//! crates that extract its text panic on hostile files or pull in a renderer; convert with `pdftotext`.
+//!
 //! Limits: [`MAX_LINE_BYTES`] for a line of JSONL, [`MAX_ITEM_BYTES`](crate::document::MAX_ITEM_BYTES) for a document,
 //! [`MAX_FILES`] for a walk, [`MAX_DEPTH`] for its depth.
 
 pub mod crates;
+pub mod croissant;
+pub mod csv;
+pub mod docx;
+pub mod html;
+pub mod huggingface;
 pub mod jsonl;
 pub mod markdown;
+pub mod parquet;
 pub mod rustdoc;
 pub mod text;
 mod walk;
@@ -61,7 +70,7 @@ pub enum ReadError {
     },
     /// No reader for this extension.
     #[error(
-        "{path}: no reader for `.{extension}` files; convert it to text, Markdown, JSONL, CSV or Parquet"
+        "{path}: no reader for `.{extension}` files; convert it to text, Markdown, HTML, DOCX, JSONL, CSV or Parquet"
     )]
     UnknownKind {
         /// Which file.
@@ -174,12 +183,27 @@ pub fn documents(file: &SourceFile, columns: &Columns) -> Documents {
         | "js" | "ts" | "java" | "toml" | "yaml" | "yml" => text::documents(file),
         "" if bare.is_some_and(|b| plain.contains(&b.as_str())) => text::documents(file),
         "jsonl" | "ndjson" => jsonl::documents(file, columns),
+        "json" => jsonl::list(file, columns),
+        "csv" => csv::documents(file, columns, b','),
+        "tsv" => csv::documents(file, columns, b'\t'),
+        "parquet" => parquet::documents(file, columns),
+        "html" | "htm" | "xhtml" => html::documents(file),
+        "docx" => docx::documents(file),
         _ => Box::new(std::iter::once(Err(ReadError::UnknownKind { path: file.name.clone(), extension }))),
     }
 }
 
-/// Documents of everything under `path` (a file, a directory or a glob), lazily and in stable order.
+/// Documents of everything under `path` (a file, a directory or a glob), lazily and in stable order. A directory with a Croissant
+/// description or a Hugging Face card is read as these say.
 pub fn all(path: &Path, columns: &Columns) -> Result<Documents, ReadError> {
+    if path.is_dir() && !path.is_symlink() {
+        if let Some(description) = croissant::description(path)? {
+            return Ok(croissant::documents(path, &description, columns));
+        }
+        if let Some(card) = huggingface::card(path)? {
+            return huggingface::documents(path, card, columns);
+        }
+    }
     let columns = columns.clone();
     Ok(Box::new(files(path)?.into_iter().flat_map(move |file| match file {
         Ok(file) => documents(&file, &columns),

@@ -2,6 +2,7 @@
 
 mod crash;
 mod erasure;
+mod exports;
 mod fixture;
 mod hostile;
 mod thread;
