@@ -22,6 +22,7 @@ sol! {
 
     /// Unidirectional payment channels (x402 `batch-settlement` for EVM).
     #[derive(Debug, PartialEq, Eq)]
+    #[sol(abi)]
     interface IChannels {
         /// A channel and the ceiling its payer signed.
         struct ClaimVoucher {
@@ -121,6 +122,7 @@ sol! {
 
     /// The collector that pulls a deposit by ERC-3009 `receiveWithAuthorization`.
     #[derive(Debug, PartialEq, Eq)]
+    #[sol(abi)]
     interface IDepositCollector {
         /// Only the channels module may collect.
         error OnlyX402BatchSettlement();

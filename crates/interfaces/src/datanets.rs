@@ -6,6 +6,7 @@ use alloy_sol_types::sol;
 sol! {
     /// Datanets, the contributions to them and their frozen versions. Address `0x4f50…02`.
     #[derive(Debug, PartialEq, Eq)]
+    #[sol(abi)]
     interface IDatanets {
         /// Who admits a contribution: `Open` admits whatever is bonded and licensed as allowed, `Curated` asks a curator.
         enum Policy { Open, Curated }

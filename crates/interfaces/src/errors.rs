@@ -5,6 +5,7 @@ use alloy_sol_types::sol;
 sol! {
     /// Refusals common to all modules.
     #[derive(Debug, PartialEq, Eq)]
+    #[sol(abi)]
     interface ILedger {
         /// The module has no function with this selector.
         error UnknownSelector(bytes4 selector);

@@ -6,6 +6,7 @@ use alloy_sol_types::sol;
 sol! {
     /// Models and how they were trained. Address `0x4f50…03`.
     #[derive(Debug, PartialEq, Eq)]
+    #[sol(abi)]
     interface IModels {
         /// `Imported`: known from outside, its developer unproven. `Registered`: no training yet. `Training`:
         /// a descriptor stands. `Ready`: finalised, may be served. `Retired`: takes no new offers.

@@ -5,6 +5,7 @@ use alloy_sol_types::sol;
 sol! {
     /// Multicall3 (`tryAggregate` is what x402 facilitators call, `aggregate3` what viem calls).
     #[derive(Debug, PartialEq, Eq)]
+    #[sol(abi)]
     interface IMulticall3 {
         struct Call { address target; bytes callData; }
         struct Call3 { address target; bool allowFailure; bytes callData; }

@@ -5,6 +5,7 @@ use alloy_sol_types::sol;
 sol! {
     /// Operators, their stake and their offers. Address `0x4f50…04`.
     #[derive(Debug, PartialEq, Eq)]
+    #[sol(abi)]
     interface IOperators {
         /// `Active`: may offer and be paid. `Jailed`: convicted of a fault. `Leaving`: everything is unbonding.
         enum Status { None, Active, Jailed, Leaving }

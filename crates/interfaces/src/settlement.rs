@@ -9,6 +9,7 @@ sol! {
     /// Epochs of an escrow are numbered from 1 and last at least the epoch's time. One goes: `close` takes its income,
     /// `post` accounts for it, the challenge window passes, `finalise` splits the fees, `claim` pays the leaves.
     #[derive(Debug, PartialEq, Eq)]
+    #[sol(abi)]
     interface ISettlement {
         /// `Closed`: income taken, no batch yet. `Posted`: in the challenge window. `Finalised`: paid. `Refuted`: a
         /// dispute was won against it.

@@ -5,6 +5,7 @@ use alloy_sol_types::sol;
 sol! {
     /// OPEN (ERC-20, ERC-2612, ERC-3009, ERC-5267; errors after ERC-6093).
     #[derive(Debug, PartialEq, Eq)]
+    #[sol(abi)]
     interface IToken {
         event Transfer(address indexed from, address indexed to, uint256 value);
         event Approval(address indexed owner, address indexed spender, uint256 value);

@@ -7,6 +7,7 @@ sol! {
     ///
     /// Nothing here can be called to spend or to set: governance does so inside the ledger.
     #[derive(Debug, PartialEq, Eq)]
+    #[sol(abi)]
     interface ITreasury {
         /// A protocol number with its bounds. `id` never changes meaning.
         struct Parameter { uint16 id; string name; uint256 value; uint256 least; uint256 most; }

@@ -43,4 +43,4 @@ pub use checkpoints::checkpoint_leaf;
 pub(crate) use dispatch::dispatch;
 pub use lineage::{MAX_LINEAGE, developer_parts};
 pub use registration::{Rates, servable_rates};
-pub use seeds::end_block;
+pub use seeds::{end_block, seed};

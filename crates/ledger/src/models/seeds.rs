@@ -11,7 +11,7 @@ use alloy_primitives::{B256, keccak256};
 use interfaces::{addresses::MODELS, models::IModels};
 
 /// `keccak256("openledger seed v1" ‖ parent block's digest ‖ model ‖ descriptor digest)`.
-pub(super) fn seed(parent_hash: B256, model: B256, digest: B256) -> B256 {
+pub fn seed(parent_hash: B256, model: B256, digest: B256) -> B256 {
     let parts =
         [b"openledger seed v1".as_slice(), parent_hash.as_slice(), model.as_slice(), digest.as_slice()];
     keccak256(parts.concat())
