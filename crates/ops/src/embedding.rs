@@ -1,5 +1,6 @@
 //! Embedding: gather of rows, and its gradient, a scatter-add in a defined order.
 
+use crate::columns::BLOCK_ROWS;
 use crate::elementwise::add;
 use crate::examples::Examples;
 use crate::path::Ctx;
@@ -29,8 +30,9 @@ pub fn embedding_fwd(ctx: &Ctx, ids: &[u32], dim: usize, table: &[f32], out: &mu
 
 /// Adds the gradient of [`embedding_fwd`] to `grad` (`vocab` x `dim`).
 ///
-/// Within an example, the rows of `dy` that carry one id are summed in ascending order (the first stands as it is);
-/// that sum, the example's gradient, is added to the table's row; examples in order.
+/// It is the column fold of [`crate::columns`] over the rows that carry an id: within an example, blocks of 256 rows from its first
+/// row, each summed from +0 in ascending order, blocks that hold the id added in order; the example's sum is then added to the
+/// table's row, examples in order. Rows of ids that an example does not hold are left alone.
 ///
 /// # Panics
 /// When a slice does not fit or an id is not in the table.
@@ -51,20 +53,24 @@ pub fn embedding_bwd(
     }
     let shared = Shared::new(grad);
     for_each_range(ctx, dim, 16, dy.len(), |start, end| {
-        let mut sum = vec![0f32; end - start];
+        let one = ctx.with_threads(1);
+        let (mut sum, mut block) = (vec![0f32; end - start], vec![0f32; end - start]);
         for range in examples.ranges() {
-            for rows in order[range].chunk_by(|a, b| ids[*a as usize] == ids[*b as usize]) {
-                for (i, row) in rows.iter().enumerate() {
-                    let part = &dy[*row as usize * dim..][start..end];
-                    if i == 0 {
-                        sum.copy_from_slice(part);
-                    } else {
-                        add(&ctx.with_threads(1), part, &mut sum);
+            for rows in order[range.clone()].chunk_by(|a, b| ids[*a as usize] == ids[*b as usize]) {
+                let block_of = |row: u32| (row as usize - range.start) / BLOCK_ROWS;
+                for (i, rows) in rows.chunk_by(|a, b| block_of(*a) == block_of(*b)).enumerate() {
+                    let part = if i == 0 { &mut sum } else { &mut block };
+                    part.fill(0.0);
+                    for row in rows {
+                        add(&one, &dy[*row as usize * dim..][start..end], part);
+                    }
+                    if i > 0 {
+                        add(&one, &block, &mut sum);
                     }
                 }
                 let at = ids[rows[0] as usize] as usize * dim;
                 // SAFETY: columns of for_each_range are disjoint.
-                add(&ctx.with_threads(1), &sum, unsafe { shared.range(at + start, at + end) });
+                add(&one, &sum, unsafe { shared.range(at + start, at + end) });
             }
         }
     });

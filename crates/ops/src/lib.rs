@@ -32,6 +32,7 @@ pub mod reduce;
 pub mod rope;
 pub mod softmax;
 mod threads;
+pub mod verify;
 pub mod wide;
 
 pub use activation::{gelu_bwd, gelu_fwd, relu_bwd, relu_fwd, silu_bwd, silu_fwd, swiglu_bwd, swiglu_fwd};

@@ -8,3 +8,4 @@ mod families;
 mod matmul;
 mod reference;
 mod rows;
+mod verifier;
