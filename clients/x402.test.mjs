@@ -108,7 +108,8 @@ const clientSigner = toClientEvmSigner(payer, publicClient);
 /** A stock client that knows OPEN, as the quick-start tells users to set it up. */
 function stockClient(scheme) {
   const client = new x402Client().register(network, scheme);
-  client.setSpendControls({ allowedAssets: [{ network, asset: TOKEN }] });
+  const maxAmountPerPayment = (QUOTE * 2n).toString();
+  client.setSpendControls({ allowedAssets: [{ network, asset: TOKEN, maxAmountPerPayment }] });
   return wrapFetchWithPayment(fetch, client);
 }
 const settlementOf = (response) => decodePaymentResponseHeader(response.headers.get("PAYMENT-RESPONSE"));
