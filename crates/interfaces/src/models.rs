@@ -115,6 +115,8 @@ sol! {
         event ModelFinalised(bytes32 indexed model, bytes32 finalRoot, bytes32 cacheRoot);
         event RatesSet(bytes32 indexed model, uint256 rateIn, uint256 rateOut, uint256 platformFee);
         event ModelRetired(bytes32 indexed model);
+        /// An imported model's developer proved control and was paid what was held.
+        event ControlProven(bytes32 indexed model, address indexed developer, uint256 paid);
 
         /// No model has this id.
         error UnknownModel(bytes32 model);

@@ -2,12 +2,18 @@
 
 use super::state::load;
 use crate::{
-    error::{Error, Result},
+    account,
+    error::{Error, Result, ensure},
     storage::State,
+    tables::MODELS,
+    token,
     treasury::parameters::WHOLE_BPS,
 };
 use alloy_primitives::{Address, B256};
-use interfaces::models::lineage_escrow;
+use interfaces::{
+    addresses,
+    models::{IModels, IModels::Status, lineage_escrow},
+};
 use primitives::Amount;
 
 /// Most models from one to its first ancestor.
@@ -41,4 +47,24 @@ pub fn developer_parts(state: &mut State, model: B256, amount: Amount) -> Result
         return Err(Error::Inconsistent("a lineage leaves money over"));
     }
     Ok(parts)
+}
+
+/// Gives an imported model its developer and pays what its lineage escrow held; later parts go to the developer at once.
+/// Governance calls it when control was proven; nobody can from outside.
+pub fn prove_control(state: &mut State, model: B256, developer: Address) -> Result<Amount> {
+    let mut record = load(state, model)?;
+    let status = record.status();
+    ensure(status == Status::Imported && record.developer.is_zero(), || {
+        Error::rejected(IModels::WrongStatus { model, status })
+    })?;
+    record.developer = developer;
+    MODELS.put(state, &model, &record)?;
+    let escrow = lineage_escrow(model);
+    let held = account::balance(state, escrow)?;
+    if held > Amount::ZERO {
+        token::move_tokens(state, escrow, developer, held)?;
+    }
+    let paid = held.to_word();
+    state.emit(addresses::MODELS, IModels::ControlProven { model, developer, paid })?;
+    Ok(held)
 }

@@ -23,7 +23,8 @@
 //! # Lineage
 //! A base names its model's ancestors, at most [`MAX_LINEAGE`] of them. What a developer earns is shared along it
 //! ([`developer_parts`]): each base takes its basis points of what arrives at its child. An imported base's part goes to
-//! [`lineage_escrow`](interfaces::models::lineage_escrow), which nobody can spend until its developers prove control.
+//! [`lineage_escrow`](interfaces::models::lineage_escrow), which nobody can spend until its developers prove control
+//! ([`prove_control`], which governance calls).
 //!
 //! # Who may
 //! The developer alone, for everything after registration; anyone imports.
@@ -41,6 +42,6 @@ mod views;
 
 pub use checkpoints::checkpoint_leaf;
 pub(crate) use dispatch::dispatch;
-pub use lineage::{MAX_LINEAGE, developer_parts};
+pub use lineage::{MAX_LINEAGE, developer_parts, prove_control};
 pub use registration::{Rates, servable_rates};
 pub use seeds::{end_block, seed};

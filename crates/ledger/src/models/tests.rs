@@ -212,6 +212,27 @@ fn lineage_shares_what_the_developer_earns_and_holds_what_is_unproven() {
 }
 
 #[test]
+fn an_imported_models_developer_is_paid_what_was_held_once_control_is_proven() {
+    let mut ledger = chain();
+    let import = IModels::importModelCall {
+        manifest: B256::repeat_byte(0xee),
+        uses: 0,
+        licence: "Apache-2.0".into(),
+        name: "base".into(),
+    };
+    let base = accepted(&mut ledger, BUYER, MODELS, ZERO, import);
+    ledger.send(BUYER, lineage_escrow(base), U256::from(125), Vec::new());
+    let before = ledger.balance(RIVAL);
+    let paid = inside(&mut ledger, MODELS, |ctx| prove_control(ctx.state, base, RIVAL));
+    assert_eq!((paid, ledger.balance(RIVAL) - before), (Amount(125), 125));
+    let parts = inside(&mut ledger, MODELS, |ctx| developer_parts(ctx.state, base, Amount(10)));
+    assert_eq!(parts, [(RIVAL, Amount(10))]);
+    let twice = inside(&mut ledger, MODELS, |ctx| Ok(prove_control(ctx.state, base, OWNER).is_err()));
+    assert!(twice, "control is proven once");
+    ledger.assert_conserved();
+}
+
+#[test]
 fn a_lineage_too_deep_or_a_share_without_a_base_is_refused() {
     let mut ledger = chain();
     let _: IModels::BadBaseShare =

@@ -1,6 +1,6 @@
 //! The comparison of the ledger with the plain model.
 
-use crate::{
+use crate::conservation::{
     plain::{Purse, VESTING},
     world::{World, escrow_key},
 };

@@ -1,7 +1,7 @@
 //! Use of operators.
 
 use super::World;
-use crate::plain::OPEN;
+use crate::conservation::plain::OPEN;
 use alloy_primitives::{Address, U256};
 use alloy_sol_types::SolCall;
 use interfaces::{addresses::OPERATORS, operators::IOperators};

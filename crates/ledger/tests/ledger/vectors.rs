@@ -1,7 +1,7 @@
 //! Conformance vectors: what other implementations must compute to the byte.
 //!
 //! `docs/vectors/ledger.json` holds each value under its name, with its inputs in the name's comment here. A change of any is a
-//! change of the protocol. `UPDATE_VECTORS=1 cargo test -p ledger --test vectors` writes the file anew.
+//! change of the protocol. `UPDATE_VECTORS=1 cargo test -p ledger --test ledger vectors` writes the file anew.
 
 use alloy_primitives::{Address, B256, U256, keccak256};
 use interfaces::{

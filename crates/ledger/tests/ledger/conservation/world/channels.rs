@@ -1,7 +1,7 @@
 //! Use of channels.
 
 use super::World;
-use crate::{channels, plain::OPEN};
+use crate::conservation::{channels, plain::OPEN};
 use alloy_primitives::Address;
 use alloy_sol_types::SolCall;
 use interfaces::{

@@ -12,7 +12,7 @@
 //!
 //! Invariant 10: the same seed gives the same state, word for word.
 //!
-//! `CONSERVATION_SEEDS=1000 cargo test -p ledger --test conservation` runs more seeds than the default.
+//! `CONSERVATION_SEEDS=1000 cargo test -p ledger --test ledger conservation` runs more seeds than the default.
 
 mod audit;
 mod channels;
@@ -20,7 +20,7 @@ mod plain;
 mod random;
 mod world;
 
-use world::World;
+use self::world::World;
 
 /// Seeds of a run in CI.
 const SEEDS: u64 = 6;

@@ -1,7 +1,7 @@
 //! Use of settlement.
 
 use super::World;
-use crate::plain::{self, Batch, OPEN};
+use crate::conservation::plain::{self, Batch, OPEN};
 use alloy_primitives::{Address, B256, U256};
 use alloy_sol_types::SolCall;
 use interfaces::{

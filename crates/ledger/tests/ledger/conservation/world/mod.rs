@@ -5,7 +5,7 @@ mod datanets;
 mod operators;
 mod settlement;
 
-use crate::{
+use crate::conservation::{
     channels::{Party, party},
     plain::{self, Plain},
     random::Random,

@@ -1,0 +1,64 @@
+//! Every function of every interface is answered by the module at its address.
+
+use alloy_primitives::{Address, Bytes};
+use alloy_sol_types::{SolError, SolInterface};
+use interfaces::{
+    addresses,
+    channels::{IChannels::IChannelsCalls, IDepositCollector::IDepositCollectorCalls},
+    datanets::IDatanets::IDatanetsCalls,
+    errors::ILedger,
+    models::IModels::IModelsCalls,
+    multicall3::IMulticall3::IMulticall3Calls,
+    operators::IOperators::IOperatorsCalls,
+    settlement::ISettlement::ISettlementCalls,
+    token::IToken::ITokenCalls,
+    treasury::ITreasury::ITreasuryCalls,
+};
+use ledger::{Call, MemoryLedger};
+use std::collections::BTreeMap;
+
+fn selectors() -> BTreeMap<Address, Vec<[u8; 4]>> {
+    BTreeMap::from([
+        (addresses::TOKEN, ITokenCalls::selectors().collect()),
+        (addresses::DATANETS, IDatanetsCalls::selectors().collect()),
+        (addresses::MODELS, IModelsCalls::selectors().collect()),
+        (addresses::OPERATORS, IOperatorsCalls::selectors().collect()),
+        (addresses::SETTLEMENT, ISettlementCalls::selectors().collect()),
+        (addresses::TREASURY, ITreasuryCalls::selectors().collect()),
+        (addresses::CHANNELS, IChannelsCalls::selectors().collect()),
+        (addresses::DEPOSIT_COLLECTOR, IDepositCollectorCalls::selectors().collect()),
+        (addresses::MULTICALL3, IMulticall3Calls::selectors().collect()),
+    ])
+}
+
+fn ask(ledger: &mut MemoryLedger, to: Address, data: Vec<u8>) -> Bytes {
+    ledger.call(&Call { to, data: data.into(), gas_limit: 10_000_000, ..Call::default() }).output
+}
+
+#[test]
+fn no_module_lacks_an_interface() {
+    let with: Vec<Address> = selectors().into_keys().collect();
+    let mut all = addresses::ALL.to_vec();
+    all.sort();
+    assert_eq!(with, all);
+}
+
+#[test]
+fn every_selector_has_a_handler_and_no_other_has() {
+    let mut ledger = MemoryLedger::with_holders(&[Address::repeat_byte(1)]);
+    for (module, selectors) in selectors() {
+        assert!(!selectors.is_empty());
+        for selector in &selectors {
+            // Zeros are arguments for some functions and malformed for others; unknown they are for none.
+            for zeros in [0, 32 * 24] {
+                let data = [selector.as_slice(), &vec![0; zeros]].concat();
+                let output = ask(&mut ledger, module, data);
+                assert!(ILedger::UnknownSelector::abi_decode(&output).is_err(), "{module} {selector:?}");
+            }
+        }
+        let stranger = [0xde, 0xad, 0xbe, 0xef];
+        assert!(!selectors.contains(&stranger));
+        let output = ask(&mut ledger, module, stranger.to_vec());
+        assert!(ILedger::UnknownSelector::abi_decode(&output).is_ok(), "{module} answers a stranger");
+    }
+}
