@@ -26,6 +26,8 @@
 
 pub mod cache;
 pub mod curvature;
+pub mod dual;
+pub mod perceptron;
 pub mod projection;
 pub mod query;
 pub mod taps;
