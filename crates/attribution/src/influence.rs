@@ -27,6 +27,7 @@
 pub mod cache;
 pub mod curvature;
 pub mod dual;
+pub mod language;
 pub mod perceptron;
 pub mod projection;
 pub mod query;

@@ -10,6 +10,7 @@
 //! Nothing here knows the ledger.
 
 pub mod bm25;
+pub mod commands;
 pub mod influence;
 pub mod metrics;
 pub mod shares;

@@ -1,0 +1,96 @@
+//! `attribute cache`: builds a model's cache over its training documents.
+
+use super::{CommandError, data, load};
+use crate::influence::{
+    cache::{Commitment, Options, Progress, Unit, UnitMeta, build},
+    language::{Language, cut, scored_tokens},
+};
+use ops::Ctx;
+use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+
+/// What to build.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct CacheRequest {
+    /// The model's directory.
+    pub model: PathBuf,
+    /// Training documents, as [`data::documents`] reads them.
+    pub documents: PathBuf,
+    /// Where the cache goes; a build that was cut off there goes on.
+    pub folder: PathBuf,
+    /// Choices; the unit's length is cut to the model's context.
+    pub options: Options,
+}
+
+/// What was built.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CacheReport {
+    /// Root and all else that the cache commits to.
+    pub commitment: Commitment,
+    /// Contributors.
+    pub owners: usize,
+    /// Documents.
+    pub documents: usize,
+    /// Bytes that a query reads.
+    pub bytes: usize,
+    /// Time it took.
+    pub seconds: f64,
+}
+
+/// Names that the cache's numbers stand for, kept beside it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Names {
+    pub owners: Vec<String>,
+    pub documents: Vec<String>,
+    /// Start of each unit's text.
+    pub units: Vec<String>,
+}
+
+const PREVIEW_CHARS: usize = 160;
+pub(super) const NAMES_FILE: &str = "names.json";
+
+/// Builds or resumes a cache.
+pub fn cache(
+    ctx: &Ctx,
+    request: &CacheRequest,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<CacheReport, CommandError> {
+    let start = std::time::Instant::now();
+    let loaded = load(&request.model)?;
+    let documents = data::documents(&request.documents)?;
+    let context = loaded.model.config.context as u32;
+    let options = Options { unit_tokens: request.options.unit_tokens.min(context), ..request.options };
+    let (mut examples, mut metas, mut previews) = (vec![], vec![], vec![]);
+    for (number, document) in (0u32..).zip(&documents.list) {
+        for example in cut(&loaded.encode(&document.text)?, options.unit_tokens as usize) {
+            metas.push(UnitMeta {
+                id: model::commitment::example_hash(&example.tokens, &example.targets),
+                document: number,
+                owner: document.owner,
+                tokens: scored_tokens(&example) as u32,
+                novelty: document.novelty,
+            });
+            previews.push(loaded.decode(&example.tokens).chars().take(PREVIEW_CHARS).collect());
+            examples.push(example);
+        }
+    }
+    let units: Vec<Unit<'_, model::Example>> =
+        examples.iter().zip(&metas).map(|(item, meta)| Unit { item, meta: *meta }).collect();
+    let language = Language::new(&loaded.model);
+    let built = build(ctx, &language, &units, &options, &request.folder, progress)?;
+    let names = Names {
+        owners: documents.owners,
+        documents: documents.list.into_iter().map(|d| d.name).collect(),
+        units: previews,
+    };
+    let path = request.folder.join(NAMES_FILE);
+    let text = serde_json::to_vec(&names).expect("plain structures serialise");
+    std::fs::write(&path, text).map_err(|source| data::DataError::Io { path, source })?;
+    Ok(CacheReport {
+        commitment: built.commitment().clone(),
+        owners: names.owners.len(),
+        documents: names.documents.len(),
+        bytes: built.bytes(),
+        seconds: start.elapsed().as_secs_f64(),
+    })
+}

@@ -1,0 +1,231 @@
+//! Language models of the `model` crate as attribution sees them.
+//!
+//! Attributed are the linear layers inside the blocks; embedding, norms and the head are not (the head's gradient is as wide
+//! as the vocabulary and says mostly which words occur).
+
+use super::taps::{Layer, Tap, TapError, Tapped};
+use model::{Activations, Batch, Example, LinearInfo, LinearTap, LossScale, Model, Taps, Wanted, forward_backward};
+use ops::Ctx;
+use primitives::{B256, Domain, encoding::Writer, hash};
+use std::{
+    ops::Range,
+    sync::{Mutex, PoisonError},
+};
+
+/// A model and what attribution keeps of it.
+pub struct Language<'a> {
+    model: &'a Model,
+    identity: B256,
+    layers: Vec<Layer>,
+    /// Buffers of finished passes, for the next.
+    spare: Mutex<Vec<Activations>>,
+}
+
+impl std::fmt::Debug for Language<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Language").field("identity", &self.identity).field("layers", &self.layers.len()).finish()
+    }
+}
+
+impl<'a> Language<'a> {
+    /// Wraps a model; hashes its weights once.
+    pub fn new(model: &'a Model) -> Language<'a> {
+        let head = model.layout.head.index;
+        let layer = |l: &model::layout::Linear| Layer { name: l.name.clone(), inputs: l.inputs, outputs: l.outputs };
+        let layers = model.layout.linears().into_iter().filter(|l| l.index != head).map(layer).collect();
+        Language { model, identity: identity(model), layers, spare: Mutex::default() }
+    }
+}
+
+/// Commits to configuration and weights.
+fn identity(model: &Model) -> B256 {
+    let mut hasher = hash::hasher(Domain::Model);
+    let mut header = Writer::new();
+    header.bytes(&serde_json::to_vec(&model.config).expect("a configuration serialises"));
+    hasher.update(header.as_bytes());
+    for (spec, tensor) in model.layout.tensors.iter().zip(model.weights.tensors()) {
+        let mut header = Writer::new();
+        header.text(&spec.name).u64(tensor.len() as u64);
+        hasher.update(header.as_bytes());
+        let bytes: Vec<u8> = tensor.iter().flat_map(|x| x.to_le_bytes()).collect();
+        hasher.update(&bytes);
+    }
+    B256::new(*hasher.finalize().as_bytes())
+}
+
+/// The protocol's cut: a document's tokens in units of at most `unit_tokens`, each an example whose loss is taken at every
+/// token but the document's first. A unit's last token is the next one's first input, so that no target is lost.
+pub fn cut(document: &[u32], unit_tokens: usize) -> Vec<Example> {
+    let mut examples = vec![];
+    let mut start = 0;
+    while start + 1 < document.len() {
+        let end = (start + unit_tokens).min(document.len() - 1);
+        examples.push(Example::next_token(&document[start..=end]));
+        start = end;
+    }
+    examples
+}
+
+/// Tokens whose loss is taken.
+pub fn scored_tokens(example: &Example) -> usize {
+    example.targets.iter().filter(|target| **target != ops::IGNORED_TARGET).count()
+}
+
+/// Spans of equal length over the rows of an answer: the row that predicts an answer's token is the one before it.
+pub fn answer_spans(prompt: usize, answer: usize, tokens_per_span: usize) -> Vec<Range<usize>> {
+    let first = prompt.saturating_sub(1);
+    let last = (prompt + answer).saturating_sub(1);
+    (first..last).step_by(tokens_per_span.max(1)).map(|at| at..(at + tokens_per_span.max(1)).min(last)).collect()
+}
+
+struct Forwarder<'a, 'b> {
+    head: usize,
+    visit: &'a mut (dyn FnMut(Tap<'_>) + 'b),
+}
+
+impl Taps for Forwarder<'_, '_> {
+    fn wants(&self, linear: &LinearInfo<'_>) -> bool {
+        linear.index != self.head
+    }
+
+    fn linear(&mut self, tap: LinearTap<'_>) {
+        (self.visit)(Tap { layer: tap.linear.index, inputs: tap.inputs, gradients: tap.output_gradients });
+    }
+}
+
+impl Tapped for Language<'_> {
+    type Item = Example;
+
+    fn identity(&self) -> B256 {
+        self.identity
+    }
+
+    fn layers(&self) -> Vec<Layer> {
+        self.layers.clone()
+    }
+
+    fn backward(&self, ctx: &Ctx, item: &Example, visit: &mut dyn FnMut(Tap<'_>)) -> Result<(), TapError> {
+        let config = &self.model.config;
+        if item.tokens.len() > config.context {
+            return Err(TapError::TooLong { tokens: item.tokens.len(), context: config.context });
+        }
+        if scored_tokens(item) == 0 {
+            return Err(TapError::Empty);
+        }
+        let vocabulary = config.vocabulary;
+        if let Some(token) = item.tokens.iter().find(|token| **token as usize >= vocabulary) {
+            return Err(TapError::UnknownToken { token: *token, vocabulary });
+        }
+        let batch = Batch::new(config, [item]).map_err(|error| TapError::Model(error.to_string()))?;
+        let spare = || self.spare.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut acts = spare().pop().unwrap_or_default();
+        let mut taps = Forwarder { head: self.model.layout.head.index, visit };
+        let mut hooks = model::Hooks::taps(&mut taps);
+        forward_backward(ctx, self.model, None, &batch, LossScale::Sum, &mut acts, Wanted::Taps, &mut hooks);
+        spare().push(acts);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::influence::{
+        cache::{Options, Unit, UnitMeta, build},
+        query::{attribute, score},
+    };
+    use model::Config;
+    use primitives::Amount;
+
+    const CONTEXT: usize = 16;
+
+    fn model() -> Model {
+        Model::initial(Config::gpt(40, 2, 2, 16, CONTEXT), 5).expect("a valid configuration")
+    }
+
+    fn document(seed: u64, tokens: usize) -> Vec<u32> {
+        let stream = ops::Stream::new(seed, 1);
+        (0..tokens as u64).map(|i| stream.below(i, 40) as u32).collect()
+    }
+
+    fn units(examples: &[Example]) -> Vec<Unit<'_, Example>> {
+        let meta = |i: u32, example: &Example| UnitMeta {
+            id: model::commitment::example_hash(&example.tokens, &example.targets),
+            document: i,
+            owner: i % 3,
+            tokens: scored_tokens(example) as u32,
+            novelty: crate::shares::NOVELTY_ONE,
+        };
+        (0u32..).zip(examples).map(|(i, item)| Unit { item, meta: meta(i, item) }).collect()
+    }
+
+    const OPTIONS: Options = Options {
+        rank: 8,
+        damping: 3,
+        seed: 1,
+        unit_tokens: CONTEXT as u32,
+        clip_percent: 300,
+        floor_percent: 100,
+        cap_percent: 5000,
+        sample: 8,
+        shard_blocks: 1,
+    };
+
+    #[test]
+    fn cutting_a_document_loses_no_target() {
+        for tokens in 0..40 {
+            let document = document(1, tokens);
+            let targets: Vec<u32> = cut(&document, CONTEXT).iter().flat_map(|e| e.targets.clone()).collect();
+            assert_eq!(targets, document.get(1..).unwrap_or(&[]));
+            assert!(cut(&document, CONTEXT).iter().all(|e| e.tokens.len() <= CONTEXT));
+        }
+    }
+
+    #[test]
+    fn a_unit_repeated_as_an_answer_names_itself() {
+        let (model, ctx) = (model(), Ctx::single());
+        let language = Language::new(&model);
+        let examples: Vec<Example> = (0..30).flat_map(|i| cut(&document(i, CONTEXT + 1), CONTEXT)).collect();
+        let folder = tempfile::tempdir().expect("a folder");
+        let cache =
+            build(&ctx, &language, &units(&examples), &OPTIONS, folder.path(), &mut |_| {}).expect("a cache");
+        for unit in [0usize, 7, 29] {
+            let scores = score(&ctx, &cache, &language, &examples[unit], &[]).expect("scores");
+            let best = scores.total().iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1)).map(|(i, _)| i);
+            assert_eq!(best, Some(unit));
+        }
+    }
+
+    #[test]
+    fn threads_change_no_bit_of_cache_or_answer() {
+        let (model, examples) = (model(), cut(&document(3, 20 * CONTEXT), CONTEXT));
+        let language = Language::new(&model);
+        let answer = Example::answer(&document(8, 5), &document(9, 8));
+        let run = |threads| {
+            let folder = tempfile::tempdir().expect("a folder");
+            let ctx = Ctx::single().with_threads(threads);
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("a pool");
+            pool.install(|| {
+                let cache = build(&ctx, &language, &units(&examples), &OPTIONS, folder.path(), &mut |_| {})
+                    .expect("a cache");
+                let spans = answer_spans(5, 8, 4);
+                let got = attribute(&ctx, &cache, &language, &answer, &spans, Amount::open(1)).expect("an answer");
+                (cache.commitment().root, got.digest(), got.spans.len())
+            })
+        };
+        assert_eq!(run(1), run(2));
+        assert_eq!(run(1).2, 2);
+    }
+
+    #[test]
+    fn a_query_past_the_context_or_the_vocabulary_is_refused() {
+        let (model, ctx) = (model(), Ctx::single());
+        let language = Language::new(&model);
+        let refused = |example: &Example| language.backward(&ctx, example, &mut |_| {}).expect_err("refused");
+        let long = Example::next_token(&document(1, CONTEXT + 2));
+        assert_eq!(refused(&long), TapError::TooLong { tokens: CONTEXT + 1, context: CONTEXT });
+        assert_eq!(refused(&Example::next_token(&[3])), TapError::Empty);
+        let unknown = Example::next_token(&[3, 99, 4]);
+        assert_eq!(refused(&unknown), TapError::UnknownToken { token: 99, vocabulary: 40 });
+    }
+}
