@@ -18,10 +18,7 @@ pub use spans::{SpansReport, SpansRequest, spans};
 pub use value::{RowValue, ValueReport, ValueRequest, value};
 
 use crate::{
-    influence::{
-        cache::CacheError,
-        projection::FeatureError,
-    },
+    influence::{cache::CacheError, projection::FeatureError},
     spans::SpansError,
     valuation::knn::KnnError,
 };
@@ -57,7 +54,9 @@ pub enum CommandError {
     #[error("the answer has no token: give an answer of at least one word")]
     EmptyAnswer,
     /// No query to evaluate on.
-    #[error("no held-out text of {0} tokens by an owner of the cache: give longer held-out documents by the same owners")]
+    #[error(
+        "no held-out text of {0} tokens by an owner of the cache: give longer held-out documents by the same owners"
+    )]
     NoQueries(usize),
 }
 

@@ -1,6 +1,7 @@
 //! Floor 2: who does an answer owe, and how sure are we.
 //!
 //! - [`influence`]: how much each training unit moved the model toward an answer, and the cache that makes it quick to ask.
+//! - [`commands`]: `openledger attribute ...` as functions on plain files, with reports as JSON and pages.
 //! - [`shares`]: the one place where scores become integers; from there on money is exact.
 //! - [`spans`]: which documents an answer repeats word for word. Corroboration, never influence.
 //! - [`valuation`]: worth of data for a model's quality: KNN-Shapley, truncated Shapley, Banzhaf, clusters.

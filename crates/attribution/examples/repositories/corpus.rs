@@ -39,7 +39,11 @@ pub fn load(folder: &Path) -> Result<Corpus> {
         corpus.owners.push(repository.file_name().unwrap_or_default().to_string_lossy().into_owned());
         for (i, file) in sorted(&repository)?.into_iter().enumerate() {
             let text = fs::read_to_string(&file).with_context(|| file.display().to_string())?;
-            let side = if i % HELD_OUT_EVERY == HELD_OUT_EVERY / 2 { &mut corpus.held_out } else { &mut corpus.train };
+            let side = if i % HELD_OUT_EVERY == HELD_OUT_EVERY / 2 {
+                &mut corpus.held_out
+            } else {
+                &mut corpus.train
+            };
             side.push(Document { owner, text });
         }
     }
@@ -88,7 +92,13 @@ pub struct Query {
 }
 
 /// At most `per_document` stretches of each held-out document.
-pub fn queries(tokenizer: &Tokenizer, documents: &[Document], prompt: usize, answer: usize, per_document: usize) -> Result<Vec<Query>> {
+pub fn queries(
+    tokenizer: &Tokenizer,
+    documents: &[Document],
+    prompt: usize,
+    answer: usize,
+    per_document: usize,
+) -> Result<Vec<Query>> {
     let mut queries = vec![];
     for document in documents {
         let tokens = tokenizer.encode(&document.text, false)?;

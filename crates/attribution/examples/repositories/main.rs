@@ -16,7 +16,9 @@ use attribution::{
     metrics::{Retraining, lds, source_identification},
 };
 use corpus::{Corpus, Query, Units};
-use model::{Activations, Batch, Config, Model, Tokenizer, TrainOptions, Trainer, data::Items, network::losses};
+use model::{
+    Activations, Batch, Config, Model, Tokenizer, TrainOptions, Trainer, data::Items, network::losses,
+};
 use ops::Ctx;
 use primitives::Amount;
 use std::{path::PathBuf, time::Instant};
@@ -34,7 +36,12 @@ struct Arguments {
 }
 
 fn arguments() -> Result<Arguments> {
-    let mut found = Arguments { steps: 900, subsets: 0, work: std::env::temp_dir().join("repositories"), ranks: vec![32] };
+    let mut found = Arguments {
+        steps: 900,
+        subsets: 0,
+        work: std::env::temp_dir().join("repositories"),
+        ranks: vec![32],
+    };
     let mut rest = std::env::args().skip(1);
     while let Some(flag) = rest.next() {
         let value = rest.next().with_context(|| format!("{flag} needs a value"))?;
@@ -49,16 +56,36 @@ fn arguments() -> Result<Arguments> {
     Ok(found)
 }
 
-fn train(ctx: Ctx, config: &Config, units: &Units, keep: impl Fn(u32) -> bool, steps: u64) -> Result<(Model, f64)> {
+fn train(
+    ctx: Ctx,
+    config: &Config,
+    units: &Units,
+    keep: impl Fn(u32) -> bool,
+    steps: u64,
+) -> Result<(Model, f64)> {
     let kept = units.examples.iter().zip(&units.metas).filter(|(_, meta)| keep(meta.owner));
     let data = Items::new(kept.map(|(example, _)| example.clone()).collect())?;
     let model = Model::initial(config.clone(), 1)?;
-    let mut trainer = Trainer::new(ctx, model, &data, None, TrainOptions { state_root_every: 1 << 20, checkpoint_every: 1 << 20, ..TrainOptions::new(steps, BATCH) })?;
+    let mut trainer = Trainer::new(
+        ctx,
+        model,
+        &data,
+        None,
+        TrainOptions {
+            state_root_every: 1 << 20,
+            checkpoint_every: 1 << 20,
+            ..TrainOptions::new(steps, BATCH)
+        },
+    )?;
     let start = Instant::now();
     for step in 1..=steps {
         let record = trainer.step(&data)?;
         if step % 50 == 0 || step == steps {
-            eprintln!("step {step} of {steps}: loss {:.3}, {:.0} s", record.loss, start.elapsed().as_secs_f64());
+            eprintln!(
+                "step {step} of {steps}: loss {:.3}, {:.0} s",
+                record.loss,
+                start.elapsed().as_secs_f64()
+            );
         }
     }
     Ok((trainer.into_model().0, start.elapsed().as_secs_f64()))
@@ -74,7 +101,14 @@ fn saved(path: &std::path::Path, config: &Config) -> Result<Option<Model>> {
     Ok(model.weights.check_finite(&Ctx::single(), &model.layout).is_ok().then_some(model))
 }
 
-fn trained(ctx: Ctx, path: &std::path::Path, config: &Config, units: &Units, keep: impl Fn(u32) -> bool, steps: u64) -> Result<Model> {
+fn trained(
+    ctx: Ctx,
+    path: &std::path::Path,
+    config: &Config,
+    units: &Units,
+    keep: impl Fn(u32) -> bool,
+    steps: u64,
+) -> Result<Model> {
     if let Some(model) = saved(path, config)? {
         return Ok(model);
     }
@@ -120,7 +154,14 @@ impl Measured {
     }
 }
 
-fn measure(ctx: &Ctx, cache: &Cache, language: &Language<'_>, units: &Units, owners: usize, queries: &[Query]) -> Result<(Measured, f64)> {
+fn measure(
+    ctx: &Ctx,
+    cache: &Cache,
+    language: &Language<'_>,
+    units: &Units,
+    owners: usize,
+    queries: &[Query],
+) -> Result<(Measured, f64)> {
     let mut measured = Measured { names: vec![], totals: vec![] };
     let mut times = vec![];
     let rank = cache.commitment().options.rank;
@@ -130,15 +171,21 @@ fn measure(ctx: &Ctx, cache: &Cache, language: &Language<'_>, units: &Units, own
         let got = attribute(ctx, cache, language, &query.example, &spans, Amount::open(1))?;
         times.push(start.elapsed().as_secs_f64());
         let name = |what: &str| format!("influence rank {rank}: {what}");
-        measured.add(name("paid shares"), by_owner(units, owners, got.shares.weights.iter().map(|w| *w as f64)));
+        measured
+            .add(name("paid shares"), by_owner(units, owners, got.shares.weights.iter().map(|w| *w as f64)));
         measured.add(name("sum of scores"), by_owner(units, owners, got.scores.iter().copied()));
-        measured.add(name("positive scores"), by_owner(units, owners, got.scores.iter().map(|s| if *s > 0.0 { *s } else { 0.0 })));
+        measured.add(
+            name("positive scores"),
+            by_owner(units, owners, got.scores.iter().map(|s| if *s > 0.0 { *s } else { 0.0 })),
+        );
         for count in [1, 5, 20] {
             measured.add(name(&format!("top {count}")), top(units, owners, &got.scores, count));
         }
         for (floor, cap) in [(2.0, 1e3), (4.0, 20.0), (4.0, 1e3), (8.0, 30.0), (8.0, 1e3), (16.0, 1e3)] {
             let rule = cache.commitment().rule;
-            let noise = rule.floor as f64 * 100.0 / f64::from(cache.commitment().options.floor_percent) / 2f64.powi(rule.scale_bits as i32);
+            let noise = rule.floor as f64 * 100.0
+                / f64::from(cache.commitment().options.floor_percent)
+                / 2f64.powi(rule.scale_bits as i32);
             let paid = got.scores.iter().map(|s| (s / noise - floor).clamp(0.0, cap));
             measured.add(name(&format!("floor {floor} cap {cap}")), by_owner(units, owners, paid));
         }
@@ -162,13 +209,17 @@ fn add_bm25(measured: &mut Measured, units: &Units, owners: usize, queries: &[Qu
 /// Minus the mean loss of each query under a model.
 fn quality(ctx: &Ctx, model: &Model, queries: &[Query]) -> Result<Vec<f64>> {
     let mut acts = Activations::default();
-    queries.iter().map(|q| Ok(-losses(ctx, model, None, &Batch::new(&model.config, [&q.example])?, &mut acts).mean())).collect()
+    queries
+        .iter()
+        .map(|q| Ok(-losses(ctx, model, None, &Batch::new(&model.config, [&q.example])?, &mut acts).mean()))
+        .collect()
 }
 
 #[allow(clippy::print_stdout)]
 fn main() -> Result<()> {
     let arguments = arguments()?;
-    let folder = std::env::var("OPENLEDGER_REPOSITORIES").context("set OPENLEDGER_REPOSITORIES to a folder of folders of text")?;
+    let folder = std::env::var("OPENLEDGER_REPOSITORIES")
+        .context("set OPENLEDGER_REPOSITORIES to a folder of folders of text")?;
     std::fs::create_dir_all(&arguments.work)?;
     let corpus: Corpus = corpus::load(folder.as_ref())?;
     let tokenizer = Tokenizer::train_bpe(corpus.train.iter().map(|d| d.text.as_str()), 2048, &[])?;
@@ -177,7 +228,12 @@ fn main() -> Result<()> {
     let queries = corpus::queries(&tokenizer, &corpus.held_out, PROMPT, ANSWER, 2)?;
     let ctx = Ctx::detect();
     let config = Config::gpt(tokenizer.vocabulary(), 4, 4, 128, CONTEXT);
-    println!("{} units of {owners} owners, {} queries, {} parameters", units.examples.len(), queries.len(), config.parameters());
+    println!(
+        "{} units of {owners} owners, {} queries, {} parameters",
+        units.examples.len(),
+        queries.len(),
+        config.parameters()
+    );
     let model = trained(ctx, &arguments.work.join("full"), &config, &units, |_| true, arguments.steps)?;
     let held_out = quality(&ctx, &model, &queries)?;
     println!("held-out loss {:.3}", -held_out.iter().sum::<f64>() / held_out.len() as f64);
@@ -193,15 +249,24 @@ fn main() -> Result<()> {
             let cache = build(&ctx, &language, &units.as_units(), &options, &folder, &mut |_| {})?;
             let built = start.elapsed().as_secs_f64();
             let (measured, median) = measure(&ctx, &cache, &language, &units, owners, &queries)?;
-            println!("rank {rank} damping {}: cache {built:.1} s, {:.0} MB, query {:.1} ms", options.damping_ratio(), cache.bytes() as f64 / 1e6, median * 1e3);
-            all.names.extend(measured.names.iter().map(|n| format!("{n} (damping {})", options.damping_ratio())));
+            println!(
+                "rank {rank} damping {}: cache {built:.1} s, {:.0} MB, query {:.1} ms",
+                options.damping_ratio(),
+                cache.bytes() as f64 / 1e6,
+                median * 1e3
+            );
+            all.names
+                .extend(measured.names.iter().map(|n| format!("{n} (damping {})", options.damping_ratio())));
             all.totals.extend(measured.totals);
         }
     }
     add_bm25(&mut all, &units, owners, &queries);
     for (name, totals) in all.names.iter().zip(&all.totals) {
         let s = source_identification(totals, &truth, 1);
-        println!("{name:55} first {:.3} [{:.3}, {:.3}]  reciprocal rank {:.3}", s.first.value, s.first.low, s.first.high, s.reciprocal_rank.value);
+        println!(
+            "{name:55} first {:.3} [{:.3}, {:.3}]  reciprocal rank {:.3}",
+            s.first.value, s.first.low, s.first.high, s.reciprocal_rank.value
+        );
     }
     println!("chance {:.3}", 1.0 / owners as f64);
     if arguments.subsets > 0 {
@@ -212,7 +277,15 @@ fn main() -> Result<()> {
 
 /// Contributor LDS: models retrained on half of the owners.
 #[allow(clippy::print_stdout)]
-fn retrain(ctx: &Ctx, arguments: &Arguments, config: &Config, units: &Units, owners: usize, queries: &[Query], all: &Measured) -> Result<()> {
+fn retrain(
+    ctx: &Ctx,
+    arguments: &Arguments,
+    config: &Config,
+    units: &Units,
+    owners: usize,
+    queries: &[Query],
+    all: &Measured,
+) -> Result<()> {
     let mut truth = Retraining { subsets: vec![], quality: vec![] };
     for subset in 0..arguments.subsets {
         let stream = ops::Stream::new(77, subset as u64 / 2);

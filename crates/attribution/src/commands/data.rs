@@ -43,7 +43,9 @@ pub enum DataError {
         reason: String,
     },
     /// No document or row.
-    #[error("{0} holds no text: give a folder with a subfolder of text files for each contributor, or a JSONL file")]
+    #[error(
+        "{0} holds no text: give a folder with a subfolder of text files for each contributor, or a JSONL file"
+    )]
     Empty(PathBuf),
 }
 
@@ -170,7 +172,10 @@ pub fn rows(path: &Path, names: Vec<String>) -> Result<Rows, DataError> {
         let fields: Vec<&str> = line.split(',').map(str::trim).collect();
         let (label, numbers) = fields.split_last().expect("a split has at least one part");
         if fields.len() != columns || numbers.is_empty() {
-            return Err(bad(format!("{} columns instead of {columns} (numbers, then the label)", fields.len())));
+            return Err(bad(format!(
+                "{} columns instead of {columns} (numbers, then the label)",
+                fields.len()
+            )));
         }
         for field in numbers {
             rows.features.push(field.parse().map_err(|_| bad(format!("`{field}` is not a number")))?);
@@ -210,11 +215,16 @@ mod tests {
 
     #[test]
     fn lines_are_read_and_bad_ones_named() {
-        let (_folder, path) = written("x.jsonl", "{\"text\":\"one\",\"owner\":\"ann\"}\n\n{\"text\":\"two\",\"novelty\":0.5}\n");
+        let (_folder, path) = written(
+            "x.jsonl",
+            "{\"text\":\"one\",\"owner\":\"ann\"}\n\n{\"text\":\"two\",\"novelty\":0.5}\n",
+        );
         let found = documents(&path).unwrap();
         assert_eq!(found.owners, ["ann", "unknown"]);
         assert_eq!((found.list[1].novelty, found.list[1].name.as_str()), (NOVELTY_ONE / 2, "x.jsonl:3"));
-        for (text, line) in [("{\"text\":1}", 1), ("{\"text\":\"a\"}\nnot json", 2), ("{\"text\":\"a\",\"novelty\":2}", 1)] {
+        for (text, line) in
+            [("{\"text\":1}", 1), ("{\"text\":\"a\"}\nnot json", 2), ("{\"text\":\"a\",\"novelty\":2}", 1)]
+        {
             let (_folder, path) = written("y.jsonl", text);
             assert!(matches!(documents(&path), Err(DataError::Line { line: found, .. }) if found == line));
         }

@@ -104,7 +104,8 @@ pub fn evaluate(
         }
     }
     let (bm25, language) = (Bm25::new(&terms), Language::new(&loaded.model));
-    let names = ["influence: paid shares", "influence: top units", "BM25: top units (overlap, not influence)"];
+    let names =
+        ["influence: paid shares", "influence: top units", "BM25: top units (overlap, not influence)"];
     let mut totals = vec![vec![]; names.len()];
     let (mut times, mut without_evidence) = (vec![], 0);
     for (done, query) in queries.iter().enumerate() {

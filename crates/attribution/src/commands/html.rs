@@ -56,11 +56,14 @@ pub fn query(report: &QueryReport) -> String {
             c.influence
         );
     }
-    body.push_str("</table><h2>The answer, span by span</h2><table><tr><th>text<th>strongest through this text</tr>");
+    body.push_str(
+        "</table><h2>The answer, span by span</h2><table><tr><th>text<th>strongest through this text</tr>",
+    );
     for span in &report.spans {
         let _ = write!(body, "<tr><td><mark>{}</mark><td>", escape(&span.text));
         for unit in &span.units {
-            let _ = write!(body, "{} <span class=\"low\">{:.4}</span><br>", escape(&unit.document), unit.score);
+            let _ =
+                write!(body, "{} <span class=\"low\">{:.4}</span><br>", escape(&unit.document), unit.score);
         }
         body.push_str("</tr>");
     }
@@ -135,7 +138,9 @@ pub fn spans(report: &SpansReport, answer: &str) -> String {
     let mut at = 0;
     for found in &report.report.matches {
         let start = found.bytes.start.max(at);
-        let (Some(before), Some(text)) = (answer.get(at..start), answer.get(start..found.bytes.end)) else { continue };
+        let (Some(before), Some(text)) = (answer.get(at..start), answer.get(start..found.bytes.end)) else {
+            continue;
+        };
         let source = found.sources.first().and_then(|s| report.documents.get(s.document as usize));
         let _ = write!(
             body,
@@ -148,7 +153,11 @@ pub fn spans(report: &SpansReport, answer: &str) -> String {
         );
         at = found.bytes.end;
     }
-    let _ = write!(body, "{}</pre><table><tr><th>contributor<th>matches<th>bytes<th>rarity (bits)</tr>", escape(answer.get(at..).unwrap_or("")));
+    let _ = write!(
+        body,
+        "{}</pre><table><tr><th>contributor<th>matches<th>bytes<th>rarity (bits)</tr>",
+        escape(answer.get(at..).unwrap_or(""))
+    );
     for tally in &report.report.contributors {
         let name = report.owners.get(tally.owner as usize).map_or("", String::as_str);
         let _ = write!(

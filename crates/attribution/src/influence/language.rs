@@ -4,7 +4,9 @@
 //! as the vocabulary and says mostly which words occur).
 
 use super::taps::{Layer, Tap, TapError, Tapped};
-use model::{Activations, Batch, Example, LinearInfo, LinearTap, LossScale, Model, Taps, Wanted, forward_backward};
+use model::{
+    Activations, Batch, Example, LinearInfo, LinearTap, LossScale, Model, Taps, Wanted, forward_backward,
+};
 use ops::Ctx;
 use primitives::{B256, Domain, encoding::Writer, hash};
 use std::{
@@ -23,7 +25,10 @@ pub struct Language<'a> {
 
 impl std::fmt::Debug for Language<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Language").field("identity", &self.identity).field("layers", &self.layers.len()).finish()
+        f.debug_struct("Language")
+            .field("identity", &self.identity)
+            .field("layers", &self.layers.len())
+            .finish()
     }
 }
 
@@ -31,7 +36,8 @@ impl<'a> Language<'a> {
     /// Wraps a model; hashes its weights once.
     pub fn new(model: &'a Model) -> Language<'a> {
         let head = model.layout.head.index;
-        let layer = |l: &model::layout::Linear| Layer { name: l.name.clone(), inputs: l.inputs, outputs: l.outputs };
+        let layer =
+            |l: &model::layout::Linear| Layer { name: l.name.clone(), inputs: l.inputs, outputs: l.outputs };
         let layers = model.layout.linears().into_iter().filter(|l| l.index != head).map(layer).collect();
         Language { model, identity: identity(model), layers, spare: Mutex::default() }
     }
@@ -75,7 +81,10 @@ pub fn scored_tokens(example: &Example) -> usize {
 pub fn answer_spans(prompt: usize, answer: usize, tokens_per_span: usize) -> Vec<Range<usize>> {
     let first = prompt.saturating_sub(1);
     let last = (prompt + answer).saturating_sub(1);
-    (first..last).step_by(tokens_per_span.max(1)).map(|at| at..(at + tokens_per_span.max(1)).min(last)).collect()
+    (first..last)
+        .step_by(tokens_per_span.max(1))
+        .map(|at| at..(at + tokens_per_span.max(1)).min(last))
+        .collect()
 }
 
 struct Forwarder<'a, 'b> {
@@ -209,7 +218,8 @@ mod tests {
                 let cache = build(&ctx, &language, &units(&examples), &OPTIONS, folder.path(), &mut |_| {})
                     .expect("a cache");
                 let spans = answer_spans(5, 8, 4);
-                let got = attribute(&ctx, &cache, &language, &answer, &spans, Amount::open(1)).expect("an answer");
+                let got =
+                    attribute(&ctx, &cache, &language, &answer, &spans, Amount::open(1)).expect("an answer");
                 (cache.commitment().root, got.digest(), got.spans.len())
             })
         };

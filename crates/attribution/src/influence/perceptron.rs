@@ -34,7 +34,9 @@ impl Perceptron {
     /// From its layers; `None` when their widths do not chain.
     pub fn new(layers: Vec<Dense>) -> Option<Perceptron> {
         let fits = |layer: &Dense| {
-            !layer.bias.is_empty() && !layer.weight.is_empty() && layer.weight.len().is_multiple_of(layer.bias.len())
+            !layer.bias.is_empty()
+                && !layer.weight.is_empty()
+                && layer.weight.len().is_multiple_of(layer.bias.len())
         };
         let chains = |pair: &[Dense]| pair[0].bias.len() * pair[1].bias.len() == pair[1].weight.len();
         (!layers.is_empty() && layers.iter().all(fits) && layers.windows(2).all(chains))
