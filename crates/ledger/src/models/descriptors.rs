@@ -76,18 +76,22 @@ fn check_data(
     descriptor: &IModels::Descriptor,
 ) -> Result<()> {
     let licence = MODEL_LICENCES.get(ctx.state, &model)?.unwrap_or_default();
+    // All reads before the first refusal, so that a node fetches the words of all versions at once and not one by one.
+    let mut frozen = Vec::with_capacity(descriptor.data.len());
+    for IModels::DatanetVersion { datanet, version } in &descriptor.data {
+        frozen.push(datanets::training_facts(ctx.state, *datanet, *version)?);
+    }
     let mut unreviewed = 0u64;
-    for (index, IModels::DatanetVersion { datanet, version }) in descriptor.data.iter().enumerate() {
-        let repeated = descriptor.data[..index].iter().any(|earlier| earlier.datanet == *datanet);
-        ensure(!repeated, || Error::rejected(IModels::RepeatedDatanet { datanet: *datanet }))?;
-        let frozen = datanets::training_facts(ctx.state, *datanet, *version)?.ok_or_else(|| {
-            Error::rejected(IModels::UnknownVersion { datanet: *datanet, version: *version })
-        })?;
-        for data_licence in &frozen.licences {
-            licences::require(*datanet, data_licence, record.uses, &licence)?;
+    for (index, (named, facts)) in descriptor.data.iter().zip(frozen).enumerate() {
+        let IModels::DatanetVersion { datanet, version } = *named;
+        let repeated = descriptor.data[..index].iter().any(|earlier| earlier.datanet == datanet);
+        ensure(!repeated, || Error::rejected(IModels::RepeatedDatanet { datanet }))?;
+        let facts = facts.ok_or_else(|| Error::rejected(IModels::UnknownVersion { datanet, version }))?;
+        for data_licence in &facts.licences {
+            licences::require(datanet, data_licence, record.uses, &licence)?;
         }
-        if !frozen.reviewed {
-            unreviewed = unreviewed.checked_add(frozen.items).ok_or_else(Error::overflow)?;
+        if !facts.reviewed {
+            unreviewed = unreviewed.checked_add(facts.items).ok_or_else(Error::overflow)?;
         }
     }
     ensure(unreviewed <= descriptor.maxUnreviewed, || {

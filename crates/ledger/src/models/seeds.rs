@@ -23,10 +23,17 @@ pub fn end_block(state: &mut State, block: &BlockEnv) -> Result<()> {
     if waiting == 0 {
         return Ok(());
     }
-    let mut later = Vec::new();
+    // All reads before anything is decided, so that a node fetches all words at once and not one by one.
+    let mut models = Vec::new();
     for index in 0..waiting {
-        let model = SEED_QUEUE.get(state, &(), index)?.unwrap_or_default();
-        let training = TRAININGS.get(state, &model)?;
+        models.push(SEED_QUEUE.get(state, &(), index)?.unwrap_or_default());
+    }
+    let mut trainings = Vec::new();
+    for model in models {
+        trainings.push((model, TRAININGS.get(state, &model)?));
+    }
+    let mut later = Vec::new();
+    for (model, training) in trainings {
         let training = training.ok_or(Error::Inconsistent("a seed waits for no training"))?;
         if training.registered_height >= block.number {
             later.push(model);

@@ -263,6 +263,23 @@ fn a_retired_model_is_not_served() {
     assert!(!rates(&mut ledger));
 }
 
+/// A call reads its words in few rounds however long its lists are: [`MemoryLedger`] allows 64, and a list read one by one would
+/// need several for each element.
+#[test]
+fn a_descriptor_of_many_datanets_and_a_block_of_many_descriptors_are_read_at_once() {
+    let mut ledger = chain();
+    let data: Vec<_> = (1..=40).map(|salt| frozen(&mut ledger, salt, Policy::Curated, "MIT")).collect();
+    let models: Vec<B256> = (1..=70).map(|manifest| registered(&mut ledger, manifest)).collect();
+    for model in &models {
+        accepted(&mut ledger, DEVELOPER, MODELS, ZERO, describe(*model, data.clone()));
+    }
+    ledger.advance(1_000);
+    ledger.advance(1_000);
+    for model in models {
+        assert_ne!(training(&mut ledger, model).seed, B256::ZERO);
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 

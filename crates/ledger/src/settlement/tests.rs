@@ -319,6 +319,24 @@ fn a_vesting_leaf_pays_linearly_and_in_full_at_the_end() {
 }
 
 #[test]
+fn the_grants_of_many_days_are_released_in_one_call() {
+    let (mut ledger, model, escrow) = served();
+    let one = payouts(&[(OWNER, Kind::Vesting, 30)]);
+    for _ in 0..28 {
+        let id = post(&mut ledger, model, escrow, 1_000, &one);
+        ledger.advance(100_000);
+        accepted(&mut ledger, BUYER, SETTLEMENT, ZERO, ISettlement::finaliseCall { id });
+        accepted(&mut ledger, BUYER, SETTLEMENT, ZERO, ISettlement::claimCall { id, leaves: one.leaves() });
+    }
+    ledger.advance(3_200_000);
+    let shown = ledger.view(SETTLEMENT, &ISettlement::vestingCall { account: OWNER }).expect("a view");
+    assert_eq!((shown.granted, shown.vested), (U256::from(840), U256::from(840)));
+    let release = ISettlement::releaseCall { account: OWNER };
+    assert_eq!(accepted(&mut ledger, BUYER, SETTLEMENT, ZERO, release), U256::from(840));
+    ledger.assert_conserved();
+}
+
+#[test]
 fn a_clawback_takes_only_what_has_not_vested() {
     let (mut ledger, model, escrow) = served();
     let payouts = payouts(&[(RIVAL, Kind::Vesting, 3_000)]);

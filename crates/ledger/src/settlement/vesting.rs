@@ -48,9 +48,21 @@ fn vested(grant: &GrantRecord, start: u64, now: u64) -> Result<Amount> {
     grant.granted.mul_div(elapsed.into(), grant.seconds.into()).ok_or_else(Error::overflow)
 }
 
-fn start_of(state: &mut State, account: Address, index: u64) -> Result<Option<u64>> {
-    let word = GRANT_LISTS.get(state, &account, index)?;
-    Ok(word.map(|word| U256::from_be_bytes(word.0).saturating_to()))
+/// Number, start and record of the account's open grants from number `open` on, as many as one call looks at. All starts are
+/// read before the first record, so that a node fetches the words at once and not one by one.
+fn open_grants(state: &mut State, account: Address, open: u64) -> Result<Vec<(u64, u64, GrantRecord)>> {
+    let end = GRANT_LISTS.len(state, &account)?.min(open.saturating_add(MAX_GRANTS_PER_RELEASE));
+    let mut starts = Vec::new();
+    for index in open..end {
+        let word = GRANT_LISTS.get(state, &account, index)?.unwrap_or_default();
+        starts.push((index, U256::from_be_bytes(word.0).saturating_to::<u64>()));
+    }
+    let mut grants = Vec::new();
+    for (index, start) in starts {
+        grants.push((index, start, GRANTS.get(state, &(account, start))?));
+    }
+    let missing = || Error::Inconsistent("a listed grant is missing");
+    grants.into_iter().map(|(index, start, grant)| Ok((index, start, grant.ok_or_else(missing)?))).collect()
 }
 
 pub(super) fn release(ctx: &mut Context, call: ISettlement::releaseCall) -> Result<U256> {
@@ -59,9 +71,7 @@ pub(super) fn release(ctx: &mut Context, call: ISettlement::releaseCall) -> Resu
     let mut total = VESTINGS.get(ctx.state, &account)?.unwrap_or_default();
     let mut paid = Amount::ZERO;
     let first = total.open;
-    for index in first..first.saturating_add(MAX_GRANTS_PER_RELEASE) {
-        let Some(start) = start_of(ctx.state, account, index)? else { break };
-        let mut grant = load(ctx.state, account, start)?;
+    for (index, start, mut grant) in open_grants(ctx.state, account, first)? {
         let due = vested(&grant, start, now)?
             .checked_sub(grant.paid)
             .ok_or(Error::Inconsistent("a grant paid more than has vested"))?;
@@ -86,18 +96,12 @@ pub(super) fn release(ctx: &mut Context, call: ISettlement::releaseCall) -> Resu
     Ok(paid.to_word())
 }
 
-fn load(state: &mut State, account: Address, start: u64) -> Result<GrantRecord> {
-    GRANTS.get(state, &(account, start))?.ok_or(Error::Inconsistent("a listed grant is missing"))
-}
-
 /// Granted, vested so far and paid so far, over the grants that are still open.
 pub(super) fn view(ctx: &mut Context, account: Address) -> Result<ISettlement::vestingReturn> {
     let VestingRecord { granted, paid, open } = VESTINGS.get(ctx.state, &account)?.unwrap_or_default();
     let now = ctx.now();
     let mut due = paid;
-    for index in open..open.saturating_add(MAX_GRANTS_PER_RELEASE) {
-        let Some(start) = start_of(ctx.state, account, index)? else { break };
-        let grant = load(ctx.state, account, start)?;
+    for (_, start, grant) in open_grants(ctx.state, account, open)? {
         let unpaid = vested(&grant, start, now)?.checked_sub(grant.paid).unwrap_or(Amount::ZERO);
         due = due.checked_add(unpaid).ok_or_else(Error::overflow)?;
     }
@@ -117,9 +121,7 @@ fn claw_back_here(ctx: &mut Context, account: Address) -> Result<Amount> {
     release(ctx, ISettlement::releaseCall { account })?;
     let mut total = VESTINGS.get(ctx.state, &account)?.unwrap_or_default();
     let mut taken = Amount::ZERO;
-    for index in total.open..total.open.saturating_add(MAX_GRANTS_PER_RELEASE) {
-        let Some(start) = start_of(ctx.state, account, index)? else { break };
-        let grant = load(ctx.state, account, start)?;
+    for (_, start, grant) in open_grants(ctx.state, account, total.open)? {
         let unpaid = grant.granted.checked_sub(grant.paid).ok_or_else(Error::overflow)?;
         taken = taken.checked_add(unpaid).ok_or_else(Error::overflow)?;
         // An empty grant stays listed, so that a leaf claimed later vests in its own time.
