@@ -45,7 +45,8 @@ pub struct UnitShare {
     /// The unit, its item and owner.
     #[serde(flatten)]
     pub of: Unit,
-    /// Score as the attribution computed it.
+    /// Score as the attribution computed it; a decimal string in JSON, so that every reader gets every bit.
+    #[serde(with = "decimal")]
     pub score: f64,
     /// Integer weight.
     #[serde(with = "decimal")]
@@ -191,15 +192,16 @@ impl UnitShare {
     }
 }
 
-/// JSON carries integers past 2^53 as decimal strings.
+/// JSON readers lose digits of integers past 2^53, and some the last bit of a fraction: such numbers are decimal strings.
 mod decimal {
     use serde::{Deserialize, Deserializer, Serializer};
+    use std::{fmt::Display, str::FromStr};
 
-    pub fn serialize<S: Serializer>(value: &u128, serializer: S) -> Result<S::Ok, S::Error> {
+    pub fn serialize<T: Display, S: Serializer>(value: &T, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(value)
     }
 
-    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u128, D::Error> {
+    pub fn deserialize<'de, T: FromStr, D: Deserializer<'de>>(deserializer: D) -> Result<T, D::Error> {
         let text = String::deserialize(deserializer)?;
         text.parse().map_err(|_| serde::de::Error::custom(format!("`{text}` is not a number")))
     }
@@ -271,6 +273,18 @@ mod tests {
             let mut changed = done.clone();
             change(&mut changed);
             assert_ne!(changed.root(), done.root());
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn json_carries_an_attribution_to_the_bit(scores in prop::collection::vec(prop::num::f64::POSITIVE | prop::num::f64::NORMAL, 1..9)) {
+            let scores = scores.into_iter().map(|s| s.abs() % 1000.0).collect::<Vec<_>>();
+            let units = units(&vec![1; scores.len()]);
+            let scores = Scores { units: scores, spans: Vec::new() };
+            let done = Attributed::divide(B256::ZERO, rule(), &units, &scores, Amount(1000)).unwrap();
+            let again: Attributed = serde_json::from_str(&serde_json::to_string(&done).unwrap()).unwrap();
+            prop_assert_eq!(again.root(), done.root());
         }
     }
 

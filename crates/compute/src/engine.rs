@@ -28,8 +28,11 @@ pub trait Generator: Send + Sync {
     /// Tokens of a conversation, rendered by the model's template up to where the assistant speaks.
     fn render(&self, messages: &[Message]) -> Result<Vec<u32>, EngineError>;
 
-    /// Bytes of a token; a character may be split over several.
-    fn bytes(&self, token: u32) -> Result<Vec<u8>, EngineError>;
+    /// Number of tokens: a prompt's are all below it.
+    fn vocabulary(&self) -> usize;
+
+    /// Turns an answer's tokens into text.
+    fn decoder(&self) -> Box<dyn Decoder + '_>;
 
     /// Continues `prompt`, handing each new token to `emit` as soon as it is known, until the model ends, `sampling.max_tokens` or
     /// the context is reached, or `emit` breaks. Stop texts are the caller's.
@@ -40,6 +43,15 @@ pub trait Generator: Send + Sync {
         sampling: &Sampling,
         emit: &mut dyn FnMut(u32) -> ControlFlow<()>,
     ) -> Result<Finish, EngineError>;
+}
+
+/// Text of tokens as they come. What it hands out, concatenated, is the text of all of them.
+pub trait Decoder {
+    /// Takes a token; the whole characters that are known now, which may be none.
+    fn push(&mut self, token: u32) -> Result<String, EngineError>;
+
+    /// What is left when no more tokens come.
+    fn finish(&mut self) -> Result<String, EngineError>;
 }
 
 /// A piece of contributed text as the protocol cuts it (RULEBOOK R2a), with whom it belongs to.

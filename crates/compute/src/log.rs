@@ -21,7 +21,7 @@
 use crate::{
     account::Account,
     attributed::{Attributed, Contributor},
-    receipt::{AnswerId, Kind, Output, Receipt, commit_output, commit_prompt},
+    receipt::{AnswerId, Kind, Output, Receipt, commit_output, commit_prompt, output_salt},
     request::{MAX_TOKENS, Prompt, Request, Sampling, Usage},
     worker::Answer,
 };
@@ -257,7 +257,7 @@ impl Log {
                     kind: Kind::Answer,
                     id,
                     prompt: commit_prompt(&salt, &request),
-                    output: commit_output(&salt, &output),
+                    output: commit_output(&output_salt(&salt), &output),
                     usage,
                     paid: attributed.paid(),
                     attribution: attributed.root(),

@@ -8,8 +8,9 @@
 //! scores add up to the bytes generated from known contexts.
 
 use crate::{
-    engine::{Attributor, EngineError, Generator, Scores, SpanScores, Unit},
+    engine::{Attributor, Decoder, EngineError, Generator, Scores, SpanScores, Unit},
     request::{Finish, Message, Role, Sampling},
+    worker::text::Characters,
 };
 use alloy_primitives::{Address, B256, keccak256};
 use attribution::shares::{NOVELTY_ONE, Rule};
@@ -128,12 +129,12 @@ impl Generator for Ngram {
         self.encode(&text)
     }
 
-    fn bytes(&self, token: u32) -> Result<Vec<u8>, EngineError> {
-        match u8::try_from(token) {
-            Ok(byte) => Ok(vec![byte]),
-            Err(_) if token == END => Ok(Vec::new()),
-            Err(_) => Err(EngineError::Refused(format!("token {token} is not in the vocabulary of 257"))),
-        }
+    fn vocabulary(&self) -> usize {
+        END as usize
+    }
+
+    fn decoder(&self) -> Box<dyn Decoder + '_> {
+        Box::new(Bytes::default())
     }
 
     fn generate(
@@ -164,6 +165,21 @@ impl Generator for Ngram {
             }
         }
         Ok(Finish::Length)
+    }
+}
+
+/// Tokens are bytes.
+#[derive(Default)]
+struct Bytes(Characters);
+
+impl Decoder for Bytes {
+    fn push(&mut self, token: u32) -> Result<String, EngineError> {
+        let byte = u8::try_from(token);
+        Ok(self.0.push(&[byte.map_err(|_| EngineError::Failed(format!("token {token} is no byte")))?]))
+    }
+
+    fn finish(&mut self) -> Result<String, EngineError> {
+        Ok(self.0.finish())
     }
 }
 

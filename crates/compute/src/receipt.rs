@@ -171,7 +171,13 @@ pub fn commit_prompt(salt: &B256, request: &Request) -> B256 {
     hash_parts(Domain::Prompt, &[salt.as_slice(), writer.as_bytes()])
 }
 
-/// Commits to an answer: its tokens, its text and why it ended.
+/// The salt of an answer's output, derived from the answer's salt one way: whoever is shown the output cannot test guesses of the
+/// prompt with it.
+pub fn output_salt(salt: &B256) -> B256 {
+    hash_parts(Domain::Output, &[b"salt", salt.as_slice()])
+}
+
+/// Commits to an answer, under its [`output_salt`]: its tokens, its text and why it ended.
 pub fn commit_output(salt: &B256, output: &Output) -> B256 {
     let mut writer = Writer::new();
     output.encode(&mut writer);

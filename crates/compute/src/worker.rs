@@ -12,7 +12,7 @@ use attribution::shares::SharesError;
 use primitives::Amount;
 use std::{ops::ControlFlow, sync::Arc};
 
-mod text;
+pub(crate) mod text;
 use text::Text;
 
 /// A model ready to answer, with its attribution cache.
@@ -117,8 +117,10 @@ impl Worker {
             Prompt::Text(text) => self.generator.encode(text)?,
             Prompt::Messages(messages) => self.generator.render(messages)?,
             Prompt::Tokens(tokens) => {
-                for token in tokens {
-                    self.generator.bytes(*token)?;
+                let vocabulary = self.generator.vocabulary();
+                if let Some(token) = tokens.iter().find(|token| **token as usize >= vocabulary) {
+                    let message = format!("token {token} is outside the vocabulary of {vocabulary}");
+                    return Err(EngineError::Refused(message).into());
                 }
                 tokens.clone()
             }
@@ -152,7 +154,8 @@ impl Worker {
             completion_tokens: output.tokens.len() as u32,
         };
         let fee = terms.charge(usage);
-        let attributed = self.attribute(prepared, &output, &ends, fee)?;
+        let share = data_share(fee, self.data_share_bps);
+        let attributed = self.attribute(prepared, &output, &ends, share)?;
         let op_set = self.generator.op_set();
         Ok(Answer { id, salt, request: prepared.request.clone(), output, usage, fee, attributed, op_set })
     }
@@ -165,18 +168,19 @@ impl Worker {
     ) -> Result<(Output, Vec<u32>), AnswerError> {
         let sampling = &prepared.request.sampling;
         let mut text = Text::new(&sampling.stop);
+        let mut decoder = self.generator.decoder();
         let (mut tokens, mut ends) = (Vec::new(), Vec::new());
         let (mut stopped, mut broken) = (false, None);
         let mut emit = |token: u32| {
-            let bytes = match self.generator.bytes(token) {
-                Ok(bytes) => bytes,
+            let more = match decoder.push(token) {
+                Ok(more) => more,
                 Err(error) => {
                     broken = Some(error);
                     return ControlFlow::Break(());
                 }
             };
             tokens.push(token);
-            stopped = text.push(&bytes);
+            stopped = text.push(&more);
             ends.push(text.len() as u32);
             let ready = text.ready();
             if !ready.is_empty() {
@@ -189,8 +193,11 @@ impl Worker {
         if let Some(error) = broken {
             return Err(error.into());
         }
-        let finish = if stopped { Finish::Stop } else { finish };
+        let mut finish = if stopped { Finish::Stop } else { finish };
         if finish != Finish::Cancelled {
+            if !stopped && text.push(&decoder.finish()?) {
+                finish = Finish::Stop;
+            }
             let rest = text.rest();
             if !rest.is_empty() {
                 // The last words may find nobody: the answer is complete all the same.
@@ -204,12 +211,13 @@ impl Worker {
         Ok((Output { tokens, text, finish }, ends))
     }
 
-    fn attribute(
+    /// Scores an answer and divides `share` by it. `ends` is the text's length after each token.
+    pub(crate) fn attribute(
         &self,
         prepared: &Prepared,
         output: &Output,
         ends: &[u32],
-        fee: Amount,
+        share: Amount,
     ) -> Result<Attributed, AnswerError> {
         let attributor = &self.attributor;
         let scores = attributor.score(&prepared.request.adapter, &prepared.tokens, &output.tokens)?;
@@ -218,7 +226,6 @@ impl Worker {
             let message = format!("{} scores for {} units", scores.units.len(), units.len());
             return Err(EngineError::Failed(message).into());
         }
-        let share = data_share(fee, self.data_share_bps);
         let mut done = Attributed::divide(attributor.cache_root(), attributor.rule(), units, &scores, share)?;
         let byte = |token: u32| match token.checked_sub(1) {
             None => 0,

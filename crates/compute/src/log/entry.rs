@@ -26,7 +26,7 @@ pub type Scored = (u32, f64);
 pub struct Entry {
     /// The receipt.
     pub signed: SignedReceipt,
-    /// Opens the commitments.
+    /// Opens the prompt's commitment, and the output's through `output_salt`.
     pub salt: B256,
     /// What was asked.
     pub request: Request,

@@ -1,13 +1,57 @@
 //! Text out of tokens: whole characters only, nothing past a stop text, nothing that might yet become one.
 
-/// Collects the bytes of tokens.
+/// Whole characters out of bytes as they come; what can never become one turns into U+FFFD.
+#[derive(Debug, Default)]
+pub struct Characters {
+    /// Bytes that do not make a character yet.
+    tail: Vec<u8>,
+}
+
+impl Characters {
+    /// Takes bytes; the characters that are whole now.
+    pub fn push(&mut self, bytes: &[u8]) -> String {
+        self.tail.extend_from_slice(bytes);
+        self.take(false)
+    }
+
+    /// What is left when no more bytes come.
+    pub fn finish(&mut self) -> String {
+        self.take(true)
+    }
+
+    fn take(&mut self, last: bool) -> String {
+        let mut text = String::new();
+        let mut rest = self.tail.as_slice();
+        loop {
+            match std::str::from_utf8(rest) {
+                Ok(valid) => {
+                    text.push_str(valid);
+                    rest = &[];
+                    break;
+                }
+                Err(error) => {
+                    let (good, bad) = rest.split_at(error.valid_up_to());
+                    text.push_str(std::str::from_utf8(good).expect("valid up to here"));
+                    rest = bad;
+                    match error.error_len() {
+                        Some(length) => rest = &bad[length..],
+                        None if last => rest = &[],
+                        None => break,
+                    }
+                    text.push(char::REPLACEMENT_CHARACTER);
+                }
+            }
+        }
+        self.tail = rest.to_vec();
+        text
+    }
+}
+
+/// Collects an answer's text.
 #[derive(Debug)]
 pub struct Text<'a> {
     stops: &'a [String],
-    /// Valid text so far.
     text: String,
-    /// Bytes at the end that do not make a character yet.
-    tail: Vec<u8>,
     /// Bytes of `text` already handed out.
     sent: usize,
 }
@@ -15,14 +59,13 @@ pub struct Text<'a> {
 impl<'a> Text<'a> {
     /// No text yet.
     pub fn new(stops: &'a [String]) -> Text<'a> {
-        Text { stops, text: String::new(), tail: Vec::new(), sent: 0 }
+        Text { stops, text: String::new(), sent: 0 }
     }
 
-    /// Adds a token's bytes; true when a stop text was completed, which is then cut off.
-    pub fn push(&mut self, bytes: &[u8]) -> bool {
-        self.tail.extend_from_slice(bytes);
+    /// Adds text; true when a stop text was completed, which is then cut off.
+    pub fn push(&mut self, more: &str) -> bool {
         let before = self.text.len();
-        self.take_characters(false);
+        self.text.push_str(more);
         // A stop text may have begun in what is held back.
         let longest = self.stops.iter().map(String::len).max().unwrap_or(0);
         let mut from = before.saturating_sub(longest);
@@ -33,37 +76,10 @@ impl<'a> Text<'a> {
         match found {
             Some(at) => {
                 self.text.truncate(from + at);
-                self.tail.clear();
                 true
             }
             None => false,
         }
-    }
-
-    /// Moves whole characters from the tail; what can never become one turns into U+FFFD.
-    fn take_characters(&mut self, last: bool) {
-        let mut rest = self.tail.as_slice();
-        loop {
-            match std::str::from_utf8(rest) {
-                Ok(text) => {
-                    self.text.push_str(text);
-                    rest = &[];
-                    break;
-                }
-                Err(error) => {
-                    let (good, bad) = rest.split_at(error.valid_up_to());
-                    self.text.push_str(std::str::from_utf8(good).expect("valid up to here"));
-                    rest = bad;
-                    match error.error_len() {
-                        Some(length) => rest = &bad[length..],
-                        None if last => rest = &[],
-                        None => break,
-                    }
-                    self.text.push(char::REPLACEMENT_CHARACTER);
-                }
-            }
-        }
-        self.tail = rest.to_vec();
     }
 
     /// Text that may be shown now: all but an end that could be the start of a stop text.
@@ -84,7 +100,6 @@ impl<'a> Text<'a> {
 
     /// What was held back, now that nothing more comes.
     pub fn rest(&mut self) -> String {
-        self.take_characters(true);
         let rest = self.text[self.sent.min(self.text.len())..].to_string();
         self.sent += rest.len();
         rest
@@ -108,16 +123,19 @@ mod tests {
     use proptest::prelude::*;
 
     fn run(stops: &[String], bytes: &[u8], cuts: &[usize]) -> (Vec<String>, String, bool) {
-        let mut text = Text::new(stops);
+        let (mut text, mut characters) = (Text::new(stops), Characters::default());
         let (mut pieces, mut stopped, mut from) = (Vec::new(), false, 0);
         for to in cuts.iter().copied().chain([bytes.len()]) {
             let to = to.clamp(from, bytes.len());
-            stopped = text.push(&bytes[from..to]);
+            stopped = text.push(&characters.push(&bytes[from..to]));
             pieces.push(text.ready());
             from = to;
             if stopped {
                 break;
             }
+        }
+        if !stopped {
+            text.push(&characters.finish());
         }
         pieces.push(text.rest());
         (pieces, text.finish(), stopped)

@@ -1,0 +1,248 @@
+//! The real engine: a transformer of the `model` crate, its tokenizer, and the attribution cache over its weights.
+//!
+//! # Conversations
+//! A tokenizer with `<|im_start|>` gets ChatML; any other gets the turns' texts, a line each, which is what a model that only learned
+//! texts can continue.
+
+use crate::{
+    engine::{Attributor, Decoder, EngineError, Generator, Scores, SpanScores, Unit},
+    request::{Finish, Message, Role, Sampling},
+};
+use alloy_primitives::B256;
+use attribution::{
+    influence::{
+        cache::Cache,
+        language::{Language, answer_spans},
+        query::{MAX_SPANS, attribute},
+    },
+    shares::Rule,
+};
+use model::{
+    Model, Tokenizer,
+    generate::{Engine, EngineOptions, Event, Finish as Ended, GenerateError, Request},
+    network::{Prepared, Quantisation},
+    tokenizer::TextStream,
+};
+use ops::Ctx;
+use primitives::Amount;
+use std::{ops::ControlFlow, sync::Arc};
+
+/// Fewest tokens of an answer that are explained together.
+const MIN_SPAN_TOKENS: usize = 8;
+/// Starts a turn in ChatML.
+const TURN_START: &str = "<|im_start|>";
+/// Ends a turn in ChatML.
+const TURN_END: &str = "<|im_end|>";
+
+/// A language model ready to answer.
+pub struct LanguageEngine {
+    model: &'static Model,
+    language: Language<'static>,
+    prepared: Arc<Prepared>,
+    tokenizer: Tokenizer,
+    cache: Cache,
+    units: Vec<Unit>,
+    ctx: Ctx,
+}
+
+/// Why model, cache and units do not go together.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum MismatchError {
+    /// The cache was built over other weights.
+    #[error("the attribution cache is of the model {cached}, these weights are {model}: build it again")]
+    OtherModel { cached: B256, model: B256 },
+    /// The units are not the cache's.
+    #[error(
+        "unit {0} is not the cache's: items, owners and their order must be those the cache was built from"
+    )]
+    OtherUnits(usize),
+    /// The tokenizer has tokens that the model has not.
+    #[error("the tokenizer has {tokenizer} tokens, the model {model}: they are not of one model")]
+    OtherTokenizer { tokenizer: usize, model: usize },
+}
+
+impl LanguageEngine {
+    /// Takes a model into service, for as long as the process runs: its memory is never given back. `units` says to whom the cache's units
+    /// belong, in the cache's order.
+    pub fn new(
+        model: Model,
+        tokenizer: Tokenizer,
+        cache: Cache,
+        units: Vec<Unit>,
+        ctx: Ctx,
+    ) -> Result<LanguageEngine, MismatchError> {
+        use attribution::influence::taps::Tapped as _;
+        let vocabulary = model.config.vocabulary;
+        if tokenizer.vocabulary() > vocabulary {
+            return Err(MismatchError::OtherTokenizer {
+                tokenizer: tokenizer.vocabulary(),
+                model: vocabulary,
+            });
+        }
+        let same = |(unit, meta): (&Unit, &attribution::influence::cache::UnitMeta)| {
+            (unit.tokens, unit.novelty) == (meta.tokens, meta.novelty)
+        };
+        let differs = units.iter().zip(cache.units()).position(|pair| !same(pair));
+        let differs = differs.or((units.len() != cache.units().len()).then_some(units.len()));
+        if let Some(unit) = differs {
+            return Err(MismatchError::OtherUnits(unit));
+        }
+        // The attribution borrows the model and both live in one value.
+        let model: &'static Model = Box::leak(Box::new(model));
+        let language = Language::new(model);
+        let (cached, identity) = (cache.commitment().model, language.identity());
+        if cached != identity {
+            return Err(MismatchError::OtherModel { cached, model: identity });
+        }
+        let prepared = Arc::new(Prepared::new(model, Quantisation::None));
+        Ok(LanguageEngine { model, language, prepared, tokenizer, cache, units, ctx })
+    }
+}
+
+fn failed(error: impl std::fmt::Display) -> EngineError {
+    EngineError::Failed(error.to_string())
+}
+
+impl Generator for LanguageEngine {
+    fn context_tokens(&self) -> usize {
+        self.model.config.context
+    }
+
+    fn op_set(&self) -> u32 {
+        ops::OP_SET_VERSION
+    }
+
+    fn encode(&self, text: &str) -> Result<Vec<u32>, EngineError> {
+        self.tokenizer.encode(text, true).map_err(|error| EngineError::Refused(error.to_string()))
+    }
+
+    fn render(&self, messages: &[Message]) -> Result<Vec<u32>, EngineError> {
+        let chat = self.tokenizer.token(TURN_START).is_some();
+        let mut text = String::new();
+        for Message { role, content } in messages {
+            let role = match role {
+                Role::System => "system",
+                Role::User => "user",
+                Role::Assistant => "assistant",
+            };
+            match chat {
+                true => text += &format!("{TURN_START}{role}\n{content}{TURN_END}\n"),
+                false if text.is_empty() => text += content,
+                false => text += &format!("\n{content}"),
+            }
+        }
+        if chat {
+            text += &format!("{TURN_START}assistant\n");
+        }
+        self.encode(&text)
+    }
+
+    fn vocabulary(&self) -> usize {
+        self.model.config.vocabulary
+    }
+
+    fn decoder(&self) -> Box<dyn Decoder + '_> {
+        Box::new(Pieces { tokenizer: &self.tokenizer, stream: TextStream::default() })
+    }
+
+    fn generate(
+        &self,
+        _adapter: &str,
+        prompt: &[u32],
+        sampling: &Sampling,
+        emit: &mut dyn FnMut(u32) -> ControlFlow<()>,
+    ) -> Result<Finish, EngineError> {
+        let Sampling { temperature, top_p, top_k, seed, max_tokens, stop: _ } = sampling;
+        let request = Request {
+            prompt: prompt.to_vec(),
+            tokens_max: *max_tokens as usize,
+            sampling: model::Sampling {
+                temperature: *temperature,
+                top_k: *top_k as usize,
+                top_p: *top_p,
+                seed: *seed,
+            },
+            stops: Vec::new(),
+            stop_at_end: true,
+            logprobs: None,
+            adapter: None,
+        };
+        let mut engine =
+            Engine::with_prepared(self.ctx, self.model, self.prepared.clone(), EngineOptions::default());
+        engine.submit(request).map_err(|error| match error {
+            GenerateError::NonFinite { .. } => failed(error),
+            other => EngineError::Refused(other.to_string()),
+        })?;
+        loop {
+            let steps = engine.step().map_err(failed)?;
+            let ended = steps.iter().find_map(|step| match &step.event {
+                Event::Finished(answer) => Some(answer.finish),
+                Event::Token(_) => None,
+            });
+            for step in steps {
+                // The token that ends a text is no part of it.
+                if let Event::Token(choice) = step.event
+                    && ended != Some(Ended::End)
+                    && emit(choice.token).is_break()
+                {
+                    return Ok(Finish::Cancelled);
+                }
+            }
+            match ended {
+                Some(Ended::End | Ended::Stop) => return Ok(Finish::Stop),
+                Some(Ended::Length | Ended::Context) => return Ok(Finish::Length),
+                None => {}
+            }
+        }
+    }
+}
+
+struct Pieces<'a> {
+    tokenizer: &'a Tokenizer,
+    stream: TextStream,
+}
+
+impl Decoder for Pieces<'_> {
+    fn push(&mut self, token: u32) -> Result<String, EngineError> {
+        self.stream.push(self.tokenizer, token).map_err(failed)
+    }
+
+    fn finish(&mut self) -> Result<String, EngineError> {
+        self.stream.finish(self.tokenizer).map_err(failed)
+    }
+}
+
+impl Attributor for LanguageEngine {
+    fn cache_root(&self) -> B256 {
+        self.cache.commitment().root
+    }
+
+    fn rule(&self) -> Rule {
+        self.cache.commitment().rule
+    }
+
+    fn units(&self) -> &[Unit] {
+        &self.units
+    }
+
+    fn score(&self, _adapter: &str, prompt: &[u32], output: &[u32]) -> Result<Scores, EngineError> {
+        if output.is_empty() {
+            // An answer without a token owes nobody.
+            return Ok(Scores { units: vec![0.0; self.units.len()], spans: Vec::new() });
+        }
+        let length = output.len().div_ceil(MAX_SPANS).max(MIN_SPAN_TOKENS);
+        let example = model::Example::answer(prompt, output);
+        let spans = answer_spans(prompt.len(), output.len(), length);
+        let found = attribute(&self.ctx, &self.cache, &self.language, &example, &spans, Amount::ZERO);
+        let found = found.map_err(failed)?;
+        let total = output.len() as u32;
+        let spans = (0u32..).zip(found.spans).map(|(index, span)| {
+            let start = index * length as u32;
+            SpanScores {
+                tokens: start.min(total)..(start + length as u32).min(total),
+                units: span.units.into_iter().map(|scored| (scored.unit, scored.score)).collect(),
+            }
+        });
+        Ok(Scores { units: found.scores, spans: spans.collect() })
+    }
+}
