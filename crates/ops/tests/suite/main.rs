@@ -3,8 +3,10 @@
 
 mod accuracy;
 mod attention;
+mod cases;
 mod data;
 mod families;
+mod golden;
 mod matmul;
 mod reference;
 mod rows;
