@@ -53,6 +53,19 @@ impl Trace {
         Ok(Trace { op, program, tensors })
     }
 
+    /// A trace of tensors that were computed elsewhere, by the fast kernels as a rule.
+    ///
+    /// # Errors
+    /// [`ClaimError::Shape`] when the op's shape is not valid or a tensor does not have its shape.
+    pub fn from_tensors(op: Op, tensors: Vec<Tensor>) -> Result<Trace, ClaimError> {
+        let program = op.program()?;
+        let fits = tensors.len() == program.tensors.len();
+        if !fits || tensors.iter().zip(&program.tensors).any(|(t, def)| t.shape != def.shape) {
+            return Err(ClaimError::Shape("tensors are not those of the op, in its order"));
+        }
+        Ok(Trace { op, program, tensors })
+    }
+
     /// The tensors, in the program's order.
     pub fn tensors(&self) -> &[Tensor] {
         &self.tensors
