@@ -7,6 +7,7 @@ use ops::verify::{Claim, Op, OpKind, Opening, Shape, Tensor, Trace, Verdict, ver
 use ops::{Ctx, Stream, matmul_nt};
 use std::time::Instant;
 
+#[allow(dead_code)]
 #[path = "../tests/suite/cases.rs"]
 mod cases;
 #[allow(dead_code)]
