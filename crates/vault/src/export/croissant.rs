@@ -95,7 +95,7 @@ pub(super) fn describe(options: &ExportOptions, facts: &Facts, data: &ExportedFi
             "description": "All items, one a row.",
             "contentUrl": data.path,
             "contentSize": format!("{} B", data.bytes),
-            "encodingFormat": "application/vnd.apache.parquet",
+            "encodingFormat": "application/x-parquet",
             "sha256": data.sha256,
         }],
         "recordSet": [{
