@@ -1,0 +1,159 @@
+//! Speed of training and generation; see docs/benchmarks/model.md for the commands and figures.
+//!
+//! `cargo bench -p model -- [train|state|generate|int8|adapters] [seconds]`. Every figure is a median; load the machine with nothing else.
+#![allow(clippy::print_stdout)]
+
+use model::data::{Order, TrainingData, Windows};
+use model::network::Quantisation;
+use model::optimizer::OptimizerOptions;
+use model::schedule::Schedule;
+use model::trace::StepTrace;
+use model::{Adapter, AdapterOptions, Config, Engine, EngineOptions, Model, Request, TrainOptions, Trainer};
+use ops::{Ctx, Stream};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// The 10.7 M-parameter GPT of nanoGPT's Shakespeare example.
+fn gpt() -> Model {
+    Model::initial(Config::gpt(65, 6, 6, 384, 256), 1).expect("valid")
+}
+
+fn tokens(n: usize, vocabulary: u64) -> Vec<u32> {
+    let s = Stream::new(7, 0);
+    (0..n as u64).map(|i| s.below(i, vocabulary) as u32).collect()
+}
+
+fn median(mut times: Vec<f64>) -> f64 {
+    times.sort_unstable_by(f64::total_cmp);
+    times[times.len() / 2]
+}
+
+/// Median seconds of a call, over at least three and as many as fit the time.
+fn time(budget: Duration, mut call: impl FnMut()) -> f64 {
+    call();
+    let (mut times, started) = (Vec::new(), Instant::now());
+    while times.len() < 3 || started.elapsed() < budget {
+        let t = Instant::now();
+        call();
+        times.push(t.elapsed().as_secs_f64());
+    }
+    median(times)
+}
+
+fn options() -> TrainOptions {
+    TrainOptions {
+        optimizer: OptimizerOptions::adamw(),
+        schedule: Schedule::constant(1e-3),
+        order: Order::Random,
+        state_root_every: 1 << 20,
+        checkpoint_every: 1 << 20,
+        clip: None,
+        ..TrainOptions::new(1 << 24, 12)
+    }
+}
+
+fn train(budget: Duration) {
+    let data = Windows::new(tokens(20_000, 65), 256).expect("long enough");
+    for threads in [1, 2] {
+        for (name, optimizer) in [("AdamW", OptimizerOptions::adamw()), ("Muon", OptimizerOptions::muon())] {
+            let options = TrainOptions { optimizer, ..options() };
+            let mut trainer =
+                Trainer::new(Ctx::detect().with_threads(threads), gpt(), &data, None, options).expect("valid");
+            let s = time(budget, || drop(trainer.step(&data).expect("steps")));
+            println!("train 10.7M, 12 x 256, {name}, {threads} threads: {:.0} ms a step", s * 1e3);
+        }
+    }
+}
+
+fn state(budget: Duration) {
+    let data: &dyn TrainingData = &Windows::new(tokens(20_000, 65), 256).expect("long enough");
+    let mut trainer = Trainer::new(Ctx::detect().with_threads(2), gpt(), data, None, options()).expect("valid");
+    let step = time(budget, || drop(trainer.step(data).expect("steps")));
+    let root = time(budget, || drop(trainer.tree().root()));
+    let traced = time(budget, || drop(trainer.step_with(data, Some(&mut StepTrace::default())).expect("steps")));
+    println!("state root: {:.1} ms, {:.2} % of 16 steps", root * 1e3, root / (16.0 * step) * 100.0);
+    println!("full trace: {:.0} ms a step against {:.0}, +{:.1} %", traced * 1e3, step * 1e3, (traced / step - 1.0) * 100.0);
+}
+
+/// Tokens a second of `batch` sequences side by side, after a short prompt.
+fn speed(ctx: Ctx, model: &Model, batch: usize, length: usize, quantisation: Quantisation, adapters: &[Arc<Adapter>]) -> f64 {
+    let options = EngineOptions { quantisation, ..EngineOptions::default() };
+    let mut engine = Engine::new(ctx, model, options);
+    for i in 0..batch {
+        let adapter = (!adapters.is_empty()).then(|| adapters[i * 7 % adapters.len()].clone());
+        let request = Request { adapter, stop_at_end: false, ..Request::greedy(vec![1 + i as u32], length) };
+        engine.submit(request).expect("valid");
+    }
+    engine.step().expect("finite");
+    let started = Instant::now();
+    while !engine.is_idle() {
+        engine.step().expect("finite");
+    }
+    (batch * (length - 1)) as f64 / started.elapsed().as_secs_f64()
+}
+
+fn generate() {
+    let model = gpt();
+    for (threads, batch) in [(1, 1), (2, 1), (1, 8), (2, 8), (2, 32)] {
+        let ctx = Ctx::detect().with_threads(threads);
+        let runs = (0..3).map(|_| speed(ctx, &model, batch, 200, Quantisation::None, &[])).collect();
+        println!("generate 10.7M, batch {batch}, {threads} threads: {:.0} tokens/s", median(runs));
+    }
+}
+
+/// A 124 M-parameter GPT (GPT-2's shape with a vocabulary of 8,192).
+fn int8() {
+    let model = Model::initial(Config::llama(8192, 12, 12, 12, 960, 512), 1).expect("valid");
+    println!("int8 model: {:.0} M parameters", model.config.parameters() as f64 / 1e6);
+    for threads in [1, 2] {
+        for batch in [1, 8] {
+            let ctx = Ctx::detect().with_threads(threads);
+            let run = |q| median((0..3).map(|_| speed(ctx, &model, batch, 24, q, &[])).collect());
+            let (plain, int8) = (run(Quantisation::None), run(Quantisation::Int8));
+            println!("batch {batch}, {threads} threads: f32 {plain:.1} tokens/s, int8 {int8:.1}, x{:.2}", int8 / plain);
+        }
+    }
+}
+
+fn adapters() {
+    let model = gpt();
+    let make = |seed| {
+        let options = AdapterOptions { rank: 8, alpha: 16.0, targets: Vec::new() };
+        Arc::new(Adapter::initial(&model.layout, options, seed).expect("valid"))
+    };
+    let started = Instant::now();
+    let all: Vec<Arc<Adapter>> = (0..1000).map(make).collect();
+    println!("1,000 adapters of rank 8 made in {:.1} s, {} kB each", started.elapsed().as_secs_f64(), all[0].bytes() / 1000);
+    let dir = std::env::temp_dir().join("openledger-adapter-bench");
+    all[0].save(&dir, &model).expect("saved");
+    let load = time(Duration::from_millis(300), || drop(Adapter::load(&dir, &model).expect("loads")));
+    println!("adapter load: {:.2} ms", load * 1e3);
+    for batch in [8, 32] {
+        let ctx = Ctx::detect().with_threads(2);
+        let base = median((0..3).map(|_| speed(ctx, &model, batch, 100, Quantisation::None, &[])).collect());
+        let mixed = median((0..3).map(|_| speed(ctx, &model, batch, 100, Quantisation::None, &all)).collect());
+        println!("batch {batch}: base {base:.0} tokens/s, all with different adapters {mixed:.0}, {:.0} %", mixed / base * 100.0);
+    }
+}
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).filter(|a| !a.starts_with("--")).collect();
+    let budget = Duration::from_secs(arguments.get(1).and_then(|s| s.parse().ok()).unwrap_or(6));
+    let chosen = |name: &str| arguments.first().is_none_or(|a| a == name);
+    println!("path {}, op set {}", ops::Path::detect(), ops::OP_SET_VERSION);
+    if chosen("train") {
+        train(budget);
+    }
+    if chosen("state") {
+        state(budget);
+    }
+    if chosen("generate") {
+        generate();
+    }
+    if chosen("int8") {
+        int8();
+    }
+    if chosen("adapters") {
+        adapters();
+    }
+}
