@@ -10,6 +10,7 @@ use model::schedule::Schedule;
 use model::trace::StepTrace;
 use model::{Adapter, AdapterOptions, Config, Engine, EngineOptions, Model, Request, TrainOptions, Trainer};
 use ops::{Ctx, Stream};
+use std::hint::black_box;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -29,12 +30,12 @@ fn median(mut times: Vec<f64>) -> f64 {
 }
 
 /// Median seconds of a call, over at least three and as many as fit the time.
-fn time(budget: Duration, mut call: impl FnMut()) -> f64 {
-    call();
+fn time<T>(budget: Duration, mut call: impl FnMut() -> T) -> f64 {
+    black_box(call());
     let (mut times, started) = (Vec::new(), Instant::now());
     while times.len() < 3 || started.elapsed() < budget {
         let t = Instant::now();
-        call();
+        black_box(call());
         times.push(t.elapsed().as_secs_f64());
     }
     median(times)
@@ -57,9 +58,9 @@ fn train(budget: Duration) {
     for threads in [1, 2] {
         for (name, optimizer) in [("AdamW", OptimizerOptions::adamw()), ("Muon", OptimizerOptions::muon())] {
             let options = TrainOptions { optimizer, ..options() };
-            let mut trainer =
-                Trainer::new(Ctx::detect().with_threads(threads), gpt(), &data, None, options).expect("valid");
-            let s = time(budget, || drop(trainer.step(&data).expect("steps")));
+            let mut trainer = Trainer::new(Ctx::detect().with_threads(threads), gpt(), &data, None, options)
+                .expect("valid");
+            let s = time(budget, || trainer.step(&data).expect("steps"));
             println!("train 10.7M, 12 x 256, {name}, {threads} threads: {:.0} ms a step", s * 1e3);
         }
     }
@@ -67,16 +68,29 @@ fn train(budget: Duration) {
 
 fn state(budget: Duration) {
     let data: &dyn TrainingData = &Windows::new(tokens(20_000, 65), 256).expect("long enough");
-    let mut trainer = Trainer::new(Ctx::detect().with_threads(2), gpt(), data, None, options()).expect("valid");
-    let step = time(budget, || drop(trainer.step(data).expect("steps")));
-    let root = time(budget, || drop(trainer.tree().root()));
-    let traced = time(budget, || drop(trainer.step_with(data, Some(&mut StepTrace::default())).expect("steps")));
+    let mut trainer =
+        Trainer::new(Ctx::detect().with_threads(2), gpt(), data, None, options()).expect("valid");
+    let step = time(budget, || trainer.step(data).expect("steps"));
+    let root = time(budget, || trainer.tree().root());
+    let traced = time(budget, || trainer.step_with(data, Some(&mut StepTrace::default())).expect("steps"));
     println!("state root: {:.1} ms, {:.2} % of 16 steps", root * 1e3, root / (16.0 * step) * 100.0);
-    println!("full trace: {:.0} ms a step against {:.0}, +{:.1} %", traced * 1e3, step * 1e3, (traced / step - 1.0) * 100.0);
+    println!(
+        "full trace: {:.0} ms a step against {:.0}, +{:.1} %",
+        traced * 1e3,
+        step * 1e3,
+        (traced / step - 1.0) * 100.0
+    );
 }
 
 /// Tokens a second of `batch` sequences side by side, after a short prompt.
-fn speed(ctx: Ctx, model: &Model, batch: usize, length: usize, quantisation: Quantisation, adapters: &[Arc<Adapter>]) -> f64 {
+fn speed(
+    ctx: Ctx,
+    model: &Model,
+    batch: usize,
+    length: usize,
+    quantisation: Quantisation,
+    adapters: &[Arc<Adapter>],
+) -> f64 {
     let options = EngineOptions { quantisation, ..EngineOptions::default() };
     let mut engine = Engine::new(ctx, model, options);
     for i in 0..batch {
@@ -110,7 +124,10 @@ fn int8() {
             let ctx = Ctx::detect().with_threads(threads);
             let run = |q| median((0..3).map(|_| speed(ctx, &model, batch, 24, q, &[])).collect());
             let (plain, int8) = (run(Quantisation::None), run(Quantisation::Int8));
-            println!("batch {batch}, {threads} threads: f32 {plain:.1} tokens/s, int8 {int8:.1}, x{:.2}", int8 / plain);
+            println!(
+                "batch {batch}, {threads} threads: f32 {plain:.1} tokens/s, int8 {int8:.1}, x{:.2}",
+                int8 / plain
+            );
         }
     }
 }
@@ -123,16 +140,24 @@ fn adapters() {
     };
     let started = Instant::now();
     let all: Vec<Arc<Adapter>> = (0..1000).map(make).collect();
-    println!("1,000 adapters of rank 8 made in {:.1} s, {} kB each", started.elapsed().as_secs_f64(), all[0].bytes() / 1000);
+    println!(
+        "1,000 adapters of rank 8 made in {:.1} s, {} kB each",
+        started.elapsed().as_secs_f64(),
+        all[0].bytes() / 1000
+    );
     let dir = std::env::temp_dir().join("openledger-adapter-bench");
     all[0].save(&dir, &model).expect("saved");
-    let load = time(Duration::from_millis(300), || drop(Adapter::load(&dir, &model).expect("loads")));
+    let load = time(Duration::from_millis(300), || Adapter::load(&dir, &model).expect("loads"));
     println!("adapter load: {:.2} ms", load * 1e3);
     for batch in [8, 32] {
         let ctx = Ctx::detect().with_threads(2);
         let base = median((0..3).map(|_| speed(ctx, &model, batch, 100, Quantisation::None, &[])).collect());
-        let mixed = median((0..3).map(|_| speed(ctx, &model, batch, 100, Quantisation::None, &all)).collect());
-        println!("batch {batch}: base {base:.0} tokens/s, all with different adapters {mixed:.0}, {:.0} %", mixed / base * 100.0);
+        let mixed =
+            median((0..3).map(|_| speed(ctx, &model, batch, 100, Quantisation::None, &all)).collect());
+        println!(
+            "batch {batch}: base {base:.0} tokens/s, all with different adapters {mixed:.0}, {:.0} %",
+            mixed / base * 100.0
+        );
     }
 }
 

@@ -32,10 +32,12 @@ fn pass(a: &Value) -> Result<Value, Box<dyn Error>> {
     let mut g = Gradients::zeros(&model.layout);
     let (mut acts, none) = (Activations::default(), &mut Hooks::none());
     let wanted = Wanted::Weights(&mut g);
-    let losses = forward_backward(&ctx, &model, adapter.as_ref(), &batch, LossScale::Sum, &mut acts, wanted, none);
+    let losses =
+        forward_backward(&ctx, &model, adapter.as_ref(), &batch, LossScale::Sum, &mut acts, wanted, none);
     g.finish(&ctx);
     let names = model.layout.tensors.iter().map(|t| t.name.clone());
-    let gradients: Map<String, Value> = names.zip(g.weights().tensors()).map(|(n, t)| (n, json!(t))).collect();
+    let gradients: Map<String, Value> =
+        names.zip(g.weights().tensors()).map(|(n, t)| (n, json!(t))).collect();
     Ok(json!({"logits": out, "loss": losses.sum, "gradients": gradients}))
 }
 
@@ -73,7 +75,8 @@ fn run(command: &str, a: &Value) -> Result<Value, Box<dyn Error>> {
             let n = a["tokens"].as_u64().unwrap_or(1) as usize;
             let prompts = a["prompts"].as_array().into_iter().flatten();
             let requests = prompts.map(|p| Request::greedy(tokens(p), n)).collect();
-            let answers = generate(Ctx::detect(), &model, requests, EngineOptions::default(), &mut |_, _| {})?;
+            let answers =
+                generate(Ctx::detect(), &model, requests, EngineOptions::default(), &mut |_, _| {})?;
             Ok(json!(answers.into_iter().map(|a| a.tokens).collect::<Vec<_>>()))
         }
         "export" => {
@@ -91,7 +94,9 @@ fn run(command: &str, a: &Value) -> Result<Value, Box<dyn Error>> {
             Tokenizer::train_bpe([text], vocabulary, &[])?.save(dir(a, "to"))?;
             Ok(Value::Null)
         }
-        "encode" => Ok(json!(Tokenizer::load(dir(a, "dir"))?.encode(a["text"].as_str().unwrap_or_default(), false)?)),
+        "encode" => {
+            Ok(json!(Tokenizer::load(dir(a, "dir"))?.encode(a["text"].as_str().unwrap_or_default(), false)?))
+        }
         other => Err(format!("no command `{other}`").into()),
     }
 }

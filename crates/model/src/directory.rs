@@ -16,6 +16,8 @@ pub const CONFIG_FILE: &str = "config.json";
 pub const WEIGHTS_FILE: &str = "model.safetensors";
 /// Name of the shards' index.
 pub const INDEX_FILE: &str = "model.safetensors.index.json";
+/// Name of the file with defaults of generation.
+pub const GENERATION_FILE: &str = "generation_config.json";
 /// Largest shards' index, in bytes.
 pub const INDEX_BYTES_MAX: u64 = 64 << 20;
 /// Most shards.
@@ -82,6 +84,7 @@ impl Model {
     pub fn load(dir: &Path) -> Result<Model, DirectoryError> {
         let config = Config::from_json(&read_text(&dir.join(CONFIG_FILE), CONFIG_FILE_BYTES_MAX as u64)?)?;
         debug_assert!(config.parameters() <= PARAMETERS_MAX, "checked by from_json");
+        let config = with_generation_config(dir, config)?;
         let layout = Layout::new(&config);
         let mut files = open_files(dir)?;
         let mut data = Vec::with_capacity(layout.tensors.len());
@@ -127,6 +130,28 @@ impl Model {
         let path = dir.join(CONFIG_FILE);
         write_json(&path, &self.config.to_json()).map_err(|source| DirectoryError::Io { path, source })
     }
+}
+
+/// Adds the end tokens of `generation_config.json`, where chat models name more than `config.json` does.
+fn with_generation_config(dir: &Path, mut config: Config) -> Result<Config, DirectoryError> {
+    let path = dir.join(GENERATION_FILE);
+    if !path.exists() {
+        return Ok(config);
+    }
+    let text = read_text(&path, CONFIG_FILE_BYTES_MAX as u64)?;
+    let value: Value =
+        serde_json::from_str(&text).map_err(|e| ConfigFileError::Json(format!("{GENERATION_FILE}: {e}")))?;
+    let named = match &value["eos_token_id"] {
+        Value::Array(list) => list.clone(),
+        one => vec![one.clone()],
+    };
+    for token in named.iter().filter_map(Value::as_u64) {
+        let token = u32::try_from(token).map_err(|_| ConfigFileError::Field("eos_token_id"))?;
+        if !config.end_tokens.contains(&token) {
+            config.end_tokens.push(token);
+        }
+    }
+    Ok(config)
 }
 
 /// Writes readable JSON atomically.

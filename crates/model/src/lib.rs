@@ -8,9 +8,12 @@
 //! - [`data`], [`optimizer`], [`schedule`], [`train`]: runs, their checkpoints, resuming and replay.
 //! - [`commitment`], [`trace`]: what a run commits to.
 //! - [`mod@generate`]: answers, from batches of unlike requests.
+//! - [`commands`]: what `openledger model` does. [`chat`]: chat templates.
 //! - [`tokenizer`]: text and tokens. [`lora`]: adapters. [`tabular`]: perceptrons and logistic regression.
 
 pub mod batch;
+pub mod chat;
+pub mod commands;
 pub mod commitment;
 pub mod config;
 pub mod data;

@@ -73,3 +73,13 @@ fn an_index_that_points_outside_its_directory_is_refused() {
         assert!(matches!(Model::load(dir.path()), Err(DirectoryError::Index(_))), "{name}");
     }
 }
+
+#[test]
+fn end_tokens_of_the_generation_config_are_added() {
+    let dir = tempfile::tempdir().expect("temp");
+    small(Family::Llama, true).save(dir.path(), SaveOptions::default()).expect("saved");
+    std::fs::write(dir.path().join(GENERATION_FILE), r#"{"eos_token_id": [5, 7]}"#).expect("written");
+    assert_eq!(Model::load(dir.path()).expect("loads").config.end_tokens, [5, 7]);
+    std::fs::write(dir.path().join(GENERATION_FILE), "{").expect("written");
+    assert!(Model::load(dir.path()).is_err());
+}
