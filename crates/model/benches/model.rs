@@ -1,6 +1,7 @@
 //! Speed of training and generation; see docs/benchmarks/model.md for the commands and figures.
 //!
-//! `cargo bench -p model -- [train|state|generate|int8|adapters] [seconds]`. Every figure is a median; load the machine with nothing else.
+//! `cargo bench -p model -- [train|state|generate|int8|adapters] [seconds]`. Figures are medians. Where the machine does other work
+//! too, compare processor time (Linux), not wall time.
 #![allow(clippy::print_stdout)]
 
 use model::data::{Order, TrainingData, Windows};
@@ -22,6 +23,20 @@ fn gpt() -> Model {
 fn tokens(n: usize, vocabulary: u64) -> Vec<u32> {
     let s = Stream::new(7, 0);
     (0..n as u64).map(|i| s.below(i, vocabulary) as u32).collect()
+}
+
+/// Processor seconds of this process so far, all threads; 0 where there is no `/proc`.
+fn processor_seconds() -> f64 {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    let fields: Vec<f64> = stat
+        .rsplit(')')
+        .next()
+        .into_iter()
+        .flat_map(str::split_whitespace)
+        .map(|f| f.parse().unwrap_or(0.0))
+        .collect();
+    // User and system time, in ticks of 10 ms.
+    (fields.get(11).unwrap_or(&0.0) + fields.get(12).unwrap_or(&0.0)) / 100.0
 }
 
 fn median(mut times: Vec<f64>) -> f64 {
@@ -60,8 +75,17 @@ fn train(budget: Duration) {
             let options = TrainOptions { optimizer, ..options() };
             let mut trainer = Trainer::new(Ctx::detect().with_threads(threads), gpt(), &data, None, options)
                 .expect("valid");
-            let s = time(budget, || trainer.step(&data).expect("steps"));
-            println!("train 10.7M, 12 x 256, {name}, {threads} threads: {:.0} ms a step", s * 1e3);
+            let (before, mut steps) = (processor_seconds(), 0);
+            let s = time(budget, || {
+                steps += 1;
+                trainer.step(&data).expect("steps")
+            });
+            let cpu = (processor_seconds() - before) / f64::from(steps);
+            println!(
+                "train 10.7M, 12 x 256, {name}, {threads} threads: {:.0} ms a step, {:.0} ms of processor",
+                s * 1e3,
+                cpu * 1e3
+            );
         }
     }
 }
@@ -110,8 +134,13 @@ fn generate() {
     let model = gpt();
     for (threads, batch) in [(1, 1), (2, 1), (1, 8), (2, 8), (2, 32)] {
         let ctx = Ctx::detect().with_threads(threads);
+        let before = processor_seconds();
         let runs = (0..3).map(|_| speed(ctx, &model, batch, 200, Quantisation::None, &[])).collect();
-        println!("generate 10.7M, batch {batch}, {threads} threads: {:.0} tokens/s", median(runs));
+        let cpu = (batch * 199 * 3) as f64 / (processor_seconds() - before);
+        println!(
+            "generate 10.7M, batch {batch}, {threads} threads: {:.0} tokens/s, {cpu:.0} a processor second",
+            median(runs)
+        );
     }
 }
 
