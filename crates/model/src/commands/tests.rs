@@ -12,13 +12,13 @@ fn write(dir: &Path, name: &str, text: &str) -> PathBuf {
 }
 
 fn options(dir: &Path) -> TrainTextOptions {
-    let text = "the quick brown fox jumps over the lazy dog. ".repeat(40);
+    let text = "the quick brown fox jumps over the lazy dog. ".repeat(80);
     let jsonl = "{\"text\": \"a lazy dog sleeps\"}\n{\"prompt\": \"who jumps?\", \"answer\": \"the fox\"}\n";
     let train = TrainOptions { state_root_every: 2, checkpoint_every: 4, ..TrainOptions::new(6, 2) };
     TrainTextOptions {
         texts: vec![write(dir, "a.txt", &text), write(dir, "b.jsonl", jsonl)],
         tokenizer: TokenizerChoice::Bpe(300),
-        architecture: Architecture { llama: true, layers: 1, heads: 2, kv_heads: 1, hidden: 16, context: 16 },
+        architecture: Architecture { llama: true, layers: 1, heads: 2, kv_heads: 1, hidden: 16, context: 32 },
         train,
         threads: 1,
         ..TrainTextOptions::default()
