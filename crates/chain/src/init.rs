@@ -88,8 +88,7 @@ pub fn init(directory: &Path, options: InitOptions) -> Result<Vec<PathBuf>, Init
     if highest > u16::MAX as usize {
         return Err(InitError::Ports(options.port.max(options.rpc_port), count));
     }
-    let mut keys: Vec<PrivateKey> =
-        (0..count).map(|_| PrivateKey::random(commonware_utils::sys_rng())).collect();
+    let mut keys: Vec<PrivateKey> = (0..count).map(|_| new_key()).collect();
     keys.sort_by_key(|key| key.public_key());
     let genesis = complete(&options, &keys);
     let directories: Vec<PathBuf> = match count {
@@ -106,6 +105,11 @@ pub fn init(directory: &Path, options: InitOptions) -> Result<Vec<PathBuf>, Init
         write(&node.join(KEY_FILE), hex::encode(key.encode()).as_bytes(), 0o600)?;
     }
     Ok(directories)
+}
+
+/// A new validator key from the system's randomness.
+pub fn new_key() -> PrivateKey {
+    PrivateKey::random(commonware_utils::sys_rng())
 }
 
 /// The genesis with validators, in order of their keys, and the present as its start.

@@ -15,8 +15,9 @@ use commonware_stream::{
 use commonware_utils::{NZU32, NZUsize, ordered::Map};
 use std::{net::SocketAddr, num::NonZeroUsize, time::Duration};
 
-/// Messages a second that one peer may send on one channel.
-const MESSAGES_PER_SECOND: u32 = 4_096;
+/// Messages a second that one peer may send on one channel. Mailboxes are allocated for a whole second of all
+/// peers and channels, so this number decides the memory of a node at rest.
+const MESSAGES_PER_SECOND: u32 = 512;
 /// Messages that wait for a slow peer before more are dropped.
 const BACKLOG: NonZeroUsize = NZUsize!(256);
 

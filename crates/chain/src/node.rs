@@ -5,12 +5,15 @@
 //! that was finalized.
 
 use crate::{
-    block::{PublicKey, Scheme},
+    block::{Block, PublicKey, Scheme},
     config::{KeyError, NodeConfig, parse_public_key},
     directory::{DataDirectory, DirectoryError, EvidenceFiles},
     engine::{self, EngineConfig},
     gossip,
-    index::{Entry, Index, IndexError},
+    index::{
+        Entry, Index, IndexError,
+        rebuild::{self, Archive},
+    },
     intake::{Intake, OUTBOX, SubmitError},
     mempool::Mempool,
     network,
@@ -21,6 +24,11 @@ use crate::{
 };
 use alloy_primitives::B256;
 use bytes::Bytes;
+use commonware_codec::Encode as _;
+use commonware_consensus::{
+    marshal::{Identifier, core::Mailbox, standard::Standard},
+    types::Height,
+};
 use commonware_cryptography::Signer as _;
 use commonware_glue::stateful::{PruneConfig, db::ManagedDb};
 use commonware_runtime::{Runner as _, Spawner as _, Supervisor as _, tokio as runtime};
@@ -100,14 +108,8 @@ pub struct Services {
     pub state: Arc<dyn StateReader>,
     /// The way into the mempool.
     pub intake: Arc<Intake>,
-    /// Certificates.
-    pub finality: Arc<dyn FinalityReader>,
-}
-
-/// Finality certificates by height, without the runtime's type.
-pub trait FinalityReader: Send + Sync + 'static {
-    /// The encoded certificate of exactly this height, if consensus finalized it directly.
-    fn certificate(&self, height: u64) -> BoxFuture<'_, Option<Vec<u8>>>;
+    /// Blocks and certificates.
+    pub archive: Arc<dyn Archive>,
 }
 
 impl Services {
@@ -320,14 +322,19 @@ fn run(prepared: Prepared, ready: std::sync::mpsc::SyncSender<Ready>, stopped: o
         let state: Arc<dyn StateReader> = Arc::new(engine.stateful.subscribe_databases().await);
         let (outbox, waiting) = mpsc::channel(OUTBOX);
         let intake = Arc::new(Intake::new(rules.clone(), mempool.clone(), state.clone(), outbox));
-        let finality = Arc::new(engine.marshal.clone());
+        let archive = Arc::new(engine.marshal.clone());
+        let (filling, rebuilt, fixed, known) =
+            (index.clone(), archive.clone(), rules.clone(), mempool.clone());
+        context.child("index").spawn(move |_| async move {
+            rebuild::run(&filling, &*rebuilt, &fixed, &known).await;
+        });
         let services = Arc::new(Services {
             rules,
             mempool,
             index: index.clone(),
             state,
             intake: intake.clone(),
-            finality,
+            archive,
         });
         context.child("gossip").spawn(move |_| gossip::run(intake, waiting, network.gossip));
         let server = tokio::spawn(rpc::serve(rpc, services.clone()));
@@ -351,18 +358,22 @@ const NODE_STACK_BYTES: usize = 64 << 20;
 /// Patience with a leader beyond the heartbeat.
 const LEADER_PATIENCE: Duration = Duration::from_secs(1);
 
-impl FinalityReader
-    for commonware_consensus::marshal::core::Mailbox<
-        Scheme,
-        commonware_consensus::marshal::standard::Standard<crate::block::Block>,
-    >
-{
+impl Archive for Mailbox<Scheme, Standard<Block>> {
     fn certificate(&self, height: u64) -> BoxFuture<'_, Option<Vec<u8>>> {
-        use commonware_codec::Encode as _;
         Box::pin(async move {
-            let finalization =
-                self.get_finalization(commonware_consensus::types::Height::new(height)).await?;
+            let finalization = self.get_finalization(Height::new(height)).await?;
             Some(finalization.encode().to_vec())
         })
+    }
+
+    fn block(&self, height: u64) -> BoxFuture<'_, Option<Arc<Block>>> {
+        Box::pin(async move {
+            let block = self.get_block(Identifier::Height(Height::new(height))).await?;
+            Some(Arc::new(block.inner().clone()))
+        })
+    }
+
+    fn processed(&self) -> BoxFuture<'_, u64> {
+        Box::pin(async move { self.get_processed().await.map_or(0, |processed| processed.height().get()) })
     }
 }

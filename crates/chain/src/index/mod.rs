@@ -8,6 +8,7 @@
 mod journal;
 mod logs;
 mod packed;
+pub mod rebuild;
 mod store;
 mod tables;
 
@@ -108,6 +109,8 @@ pub struct Index {
     shared: Arc<Shared>,
     head: watch::Sender<Arc<Entry>>,
     blocks: broadcast::Sender<Arc<Entry>>,
+    /// Blocks that wait for a gap before them to be filled; `None` once none can come.
+    held: Mutex<Option<Vec<Finalized>>>,
     queue: Mutex<Option<mpsc::Sender<Arc<Entry>>>>,
     writer: Mutex<Option<JoinHandle<()>>>,
 }
@@ -149,6 +152,7 @@ impl Index {
             shared,
             head: watch::Sender::new(head),
             blocks: broadcast::channel(SUBSCRIBER_BACKLOG).0,
+            held: Mutex::new(Some(Vec::new())),
             queue: Mutex::new(Some(queue)),
             writer: Mutex::new(Some(writer)),
         })
@@ -238,20 +242,19 @@ impl Drop for Index {
     }
 }
 
-impl Sink for Index {
-    fn finalized(&self, finalized: Finalized) {
-        let Finalized { digest, block, outcome } = finalized;
-        let height = block.header.height;
-        let head = self.head.borrow().block.header.height;
-        if height <= head {
-            return; // Consensus repeats blocks after a crash.
+impl Index {
+    /// Lets blocks in whatever came before them: no gap will be filled any more.
+    fn release(&self) {
+        let mut held = self.held.lock().expect(LOCKED);
+        for finalized in held.take().into_iter().flatten() {
+            self.insert(finalized);
         }
-        if height != head + 1 && head != 0 {
-            tracing::warn!(
-                from = head + 1,
-                to = height - 1,
-                "the index lacks blocks: history there is not served"
-            );
+    }
+
+    fn insert(&self, finalized: Finalized) {
+        let Finalized { digest, block, outcome } = finalized;
+        if block.header.height <= self.head().block.header.height {
+            return; // Consensus repeats blocks after a crash.
         }
         let entry = Arc::new(Entry { digest, block, outcome });
         if let Err(error) = self.shared.journal.lock().expect(LOCKED).append(&entry) {
@@ -264,6 +267,17 @@ impl Sink for Index {
         }
         self.head.send_replace(entry.clone());
         let _ = self.blocks.send(entry);
+    }
+}
+
+impl Sink for Index {
+    fn finalized(&self, finalized: Finalized) {
+        let mut held = self.held.lock().expect(LOCKED);
+        let follows = finalized.block.header.height <= self.head().block.header.height + 1;
+        match &mut *held {
+            Some(waiting) if !follows => waiting.push(finalized),
+            _ => self.insert(finalized),
+        }
     }
 }
 

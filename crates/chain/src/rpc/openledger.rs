@@ -27,7 +27,7 @@ async fn finality(services: &Services, height: u64) -> Result<FinalityProof, Rpc
     for at in (height..).take(MAX_HEADERS) {
         let Some(entry) = services.index.block(at)? else { break };
         headers.push(entry.block.header.clone());
-        if let Some(certificate) = services.finality.certificate(at).await {
+        if let Some(certificate) = services.archive.certificate(at).await {
             return Ok(FinalityProof { headers, certificate: certificate.into() });
         }
     }
