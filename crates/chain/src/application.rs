@@ -141,24 +141,6 @@ impl Application {
         Some(Proposed { block: Block { header, transactions }, merkleized: sealed })
     }
 
-    /// Rules that need no execution. The error names the broken one.
-    fn check_header(
-        &self,
-        header: &Header,
-        parent: &Header,
-        parent_digest: Digest,
-    ) -> Result<(), &'static str> {
-        let step_ms = header.timestamp_ms.checked_sub(parent.timestamp_ms);
-        let rules = [
-            (header.parent == parent_digest, "parent"),
-            (header.height == parent.height + 1, "height"),
-            (step_ms.is_some_and(|step_ms| 0 < step_ms && step_ms <= MAX_STEP_MS), "time (R0)"),
-            (self.rules.reward_account(&header.context.leader) == Some(header.proposer), "proposer"),
-            (header.next_validators == self.rules.validators_hash, "next validators"),
-        ];
-        rules.into_iter().find(|(holds, _)| !holds).map_or(Ok(()), |(_, name)| Err(name))
-    }
-
     async fn verify<E: Runtime>(
         &self,
         runtime: &E,
@@ -170,7 +152,7 @@ impl Application {
         finality: Finality,
     ) -> Result<<Databases<E> as DatabaseSet<E>>::Merkleized, &'static str> {
         let header = &block.header;
-        self.check_header(header, parent, parent_digest)?;
+        self.rules.check_header(header, parent, parent_digest)?;
         let env = self.rules.env(parent, parent_digest, header.timestamp_ms, header.proposer);
         if env.base_fee != header.base_fee {
             return Err("base fee");

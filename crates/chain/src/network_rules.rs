@@ -1,6 +1,6 @@
 //! What the genesis file fixes for every node: chain id, limits, validators.
 
-use crate::block::{Block, Digest, Header, PublicKey, Scheme};
+use crate::block::{Block, Digest, Header, MAX_STEP_MS, PublicKey, Scheme};
 use alloy_primitives::{Address, B256, Bytes};
 use commonware_codec::{Copying, DecodeExt as _};
 use commonware_storage::{mmb, qmdb::sync::Target};
@@ -97,6 +97,24 @@ impl Rules {
         )
     }
 
+    /// The rules of a header that need no execution. The error names the broken one.
+    pub fn check_header(
+        &self,
+        header: &Header,
+        parent: &Header,
+        parent_digest: Digest,
+    ) -> Result<(), &'static str> {
+        let step_ms = header.timestamp_ms.checked_sub(parent.timestamp_ms);
+        let rules = [
+            (header.parent == parent_digest, "parent"),
+            (header.height == parent.height + 1, "height"),
+            (step_ms.is_some_and(|step_ms| 0 < step_ms && step_ms <= MAX_STEP_MS), "time (R0)"),
+            (self.reward_account(&header.context.leader) == Some(header.proposer), "proposer"),
+            (header.next_validators == self.validators_hash, "next validators"),
+        ];
+        rules.into_iter().find(|(holds, _)| !holds).map_or(Ok(()), |(_, name)| Err(name))
+    }
+
     /// Environment of a block on `parent`.
     pub fn env(
         &self,
@@ -134,4 +152,75 @@ pub fn validators_hash<'a>(keys: impl Iterator<Item = &'a PublicKey>) -> B256 {
         writer.hash(&B256::from_slice(key.as_ref()));
     });
     hash(Domain::Genesis, writer.as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{block::PrivateKey, state::Database};
+    use commonware_cryptography::Signer as _;
+    use commonware_glue::stateful::db::ManagedDb;
+    use commonware_runtime::deterministic::Context;
+
+    fn rules() -> Rules {
+        let mut genesis = Genesis::development(&[Address::repeat_byte(1)]);
+        genesis.validators[0].key = Bytes::copy_from_slice(PrivateKey::from_seed(4).public_key().as_ref());
+        Rules::new(genesis).expect("a valid genesis")
+    }
+
+    /// Block 0, and a header on it that keeps every rule.
+    fn pair(rules: &Rules) -> (Header, Header) {
+        let target = <Database<Context> as ManagedDb<Context>>::initial_sync_target();
+        let parent = rules.genesis_block(target).header;
+        let mut header = parent.clone();
+        header.context.leader = PrivateKey::from_seed(4).public_key();
+        header.parent = parent.digest();
+        header.height = 1;
+        header.timestamp_ms += 1;
+        header.proposer = rules.genesis.validators[0].account;
+        (parent, header)
+    }
+
+    #[test]
+    fn a_leader_that_moves_the_clock_is_refused() {
+        let rules = rules();
+        let (parent, mut header) = pair(&rules);
+        let start_ms = parent.timestamp_ms;
+        for (step_ms, holds) in
+            [(0, false), (1, true), (MAX_STEP_MS, true), (MAX_STEP_MS + 1, false), (3_600_000, false)]
+        {
+            header.timestamp_ms = start_ms + step_ms;
+            assert_eq!(rules.check_header(&header, &parent, parent.digest()).is_ok(), holds, "{step_ms} ms");
+        }
+        header.timestamp_ms = start_ms - 1;
+        assert_eq!(rules.check_header(&header, &parent, parent.digest()), Err("time (R0)"));
+    }
+
+    #[test]
+    fn each_broken_rule_of_a_header_is_named() {
+        let rules = rules();
+        let (parent, good) = pair(&rules);
+        let broken = |change: fn(&mut Header)| {
+            let mut header = good.clone();
+            change(&mut header);
+            rules.check_header(&header, &parent, parent.digest()).err()
+        };
+        assert_eq!(broken(|_| {}), None);
+        assert_eq!(broken(|header| header.height = 2), Some("height"));
+        assert_eq!(broken(|header| header.proposer = Address::ZERO), Some("proposer"));
+        assert_eq!(broken(|header| header.next_validators = B256::ZERO), Some("next validators"));
+        assert_eq!(
+            broken(|header| header.context.leader = PrivateKey::from_seed(9).public_key()),
+            Some("proposer")
+        );
+        assert_eq!(broken(|header| header.parent = Digest::from([0; 32])), Some("parent"));
+    }
+
+    #[test]
+    fn another_genesis_is_another_network() {
+        let (one, mut other) = (rules(), rules().genesis);
+        other.timestamp_ms += 1;
+        let other = Rules::new(other).expect("a valid genesis");
+        assert_ne!(one.namespace(), other.namespace());
+    }
 }

@@ -1,6 +1,6 @@
 //! The HTTP side: body limit, time limit, cross-origin headers, and the upgrade to WebSocket.
 
-use super::{Api, MAX_BODY_BYTES, protocol, subscription};
+use super::{Api, MAX_BODY_BYTES, listener::Bounded, protocol, subscription};
 use axum::{
     Router,
     body::Bytes,
@@ -24,7 +24,7 @@ pub(super) async fn serve(listener: TcpListener, api: Arc<Api>) -> std::io::Resu
         .layer(middleware::from_fn(guard))
         .with_state(api);
     let listener = tokio::net::TcpListener::from_std(listener)?;
-    axum::serve(listener, router).await
+    axum::serve(Bounded::new(listener), router).await
 }
 
 async fn post(State(api): State<Arc<Api>>, body: Bytes) -> Response {

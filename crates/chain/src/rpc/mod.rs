@@ -14,6 +14,7 @@ mod error;
 mod fee;
 mod filter;
 mod http;
+mod listener;
 mod logs;
 mod methods;
 mod objects;

@@ -6,6 +6,7 @@
 use super::{
     Api,
     error::RpcError,
+    listener::SILENCE_LIMIT,
     logs::Criteria,
     objects,
     params::Params,
@@ -15,7 +16,10 @@ use crate::{
     index::{Entry, LogFilter},
     transaction::SignedTransaction,
 };
-use axum::extract::ws::{Message, WebSocket};
+use axum::{
+    body::Bytes,
+    extract::ws::{Message, WebSocket},
+};
 use serde_json::{Value, json};
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use tokio::sync::broadcast::{Receiver, error::RecvError};
@@ -42,8 +46,15 @@ pub(super) async fn serve(mut socket: WebSocket, api: Arc<Api>) {
     let mut blocks = api.services.index.subscribe();
     let mut arrivals = api.services.mempool.arrivals();
     let mut connection = Connection { api, subscriptions: BTreeMap::new(), last_id: 0 };
+    let mut ping = tokio::time::interval(SILENCE_LIMIT / 3);
     loop {
         let messages = tokio::select! {
+            _ = ping.tick() => {
+                if !send(&mut socket, Message::Ping(Bytes::new())).await {
+                    return;
+                }
+                continue;
+            }
             message = socket.recv() => match message {
                 Some(Ok(Message::Text(text))) => connection.answer(text.as_bytes()).await,
                 Some(Ok(Message::Binary(bytes))) => connection.answer(&bytes).await,
@@ -60,12 +71,16 @@ pub(super) async fn serve(mut socket: WebSocket, api: Arc<Api>) {
             },
         };
         for message in messages {
-            let sent = tokio::time::timeout(SEND_LIMIT, socket.send(Message::Text(message.into()))).await;
-            if !matches!(sent, Ok(Ok(()))) {
+            if !send(&mut socket, Message::Text(message.into())).await {
                 return;
             }
         }
     }
+}
+
+/// Whether the client took the message in time.
+async fn send(socket: &mut WebSocket, message: Message) -> bool {
+    matches!(tokio::time::timeout(SEND_LIMIT, socket.send(message)).await, Ok(Ok(())))
 }
 
 async fn next<T: Clone>(stream: &mut Receiver<T>) -> Option<T> {
