@@ -338,6 +338,11 @@ fn run(prepared: Prepared, ready: std::sync::mpsc::SyncSender<Ready>, stopped: o
         });
         context.child("gossip").spawn(move |_| gossip::run(intake, waiting, network.gossip));
         let server = tokio::spawn(rpc::serve(rpc, services.clone()));
+        if services.rules.validators.len() == 1 {
+            // Genesis allocations are written by block 1; with others it may have to wait for them.
+            let mut heads = index.watch();
+            let _ = heads.wait_for(|head| head.block.header.height > 0).await;
+        }
         // The starter may have given up; then `stopped` is closed too.
         let _ = ready.send((services, tokio::runtime::Handle::current()));
         let mut consensus = engine.handle;
