@@ -1,1 +1,34 @@
-fn main() {}
+//! The one binary: reads arguments and configuration, wires the crates, shows results.
+//!
+//! Data goes to standard output, progress and advice to standard error. `--json` turns the data into one JSON value.
+//! Exit codes: 0 done, 1 failed, 2 wrong usage.
+
+mod cli;
+mod command;
+mod demo;
+mod evidence;
+mod home;
+mod output;
+mod password;
+mod revert;
+mod rpc;
+mod transaction;
+mod wallet;
+
+use clap::Parser;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let arguments = cli::Arguments::parse();
+    let filter = tracing_subscriber::EnvFilter::try_from_env("OPENLEDGER_LOG")
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn,commonware_storage=error"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let output = output::Output::new(arguments.json);
+    match command::run(arguments, &output) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            output.failure(&error);
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,228 @@
+//! The explorer over the demo's node and gateway.
+
+use super::{ask, journal::Journal, network::Network};
+use crate::rpc;
+use anyhow::Context as _;
+use explorer::{
+    Explorer,
+    source::{Answer, Answers, Rpc, Segment, Source, SourceError},
+};
+use futures::future::BoxFuture;
+use primitives::Amount;
+use serde_json::Value;
+use std::{net::SocketAddr, sync::Arc};
+use tokio::sync::Mutex;
+
+/// Answers kept for the pages.
+const MAX_ANSWERS: usize = 1000;
+
+/// What the pages read from.
+pub struct Pages {
+    rpc: NodeRpc,
+    answers: GatewayAnswers,
+}
+
+struct NodeRpc(rpc::Client);
+
+struct GatewayAnswers {
+    gateway: SocketAddr,
+    http: reqwest::Client,
+    journal: Journal,
+    /// Ids and questions, oldest first.
+    asked: Mutex<Vec<(String, String)>>,
+    client: Mutex<gateway::client::Client>,
+}
+
+impl Pages {
+    /// Pages over a gateway and a node; `client` pays for what is asked from them.
+    pub fn new(
+        gateway: SocketAddr,
+        network: &Network,
+        journal: &Journal,
+        client: gateway::client::Client,
+        answers: &[ask::Answered],
+    ) -> Pages {
+        Pages {
+            rpc: NodeRpc(network.client.clone()),
+            answers: GatewayAnswers {
+                gateway,
+                http: reqwest::Client::new(),
+                journal: journal.clone(),
+                asked: Mutex::new(answers.iter().map(|a| (a.id.clone(), a.prompt.clone())).collect()),
+                client: Mutex::new(client),
+            },
+        }
+    }
+}
+
+/// Serves the pages until the process ends.
+pub async fn serve(address: SocketAddr, pages: Pages) -> anyhow::Result<()> {
+    let listener = tokio::net::TcpListener::bind(address)
+        .await
+        .with_context(|| format!("the pages cannot listen on {address}; pass --pages with another port"))?;
+    let router = Explorer::new(Arc::new(pages.rpc), Arc::new(pages.answers)).router();
+    tokio::spawn(async move {
+        if let Err(error) = axum::serve(listener, router).await {
+            tracing::error!(%error, "the pages stopped");
+        }
+    });
+    Ok(())
+}
+
+impl Rpc for NodeRpc {
+    fn request(&self, method: &'static str, params: Value) -> BoxFuture<'_, Result<Value, SourceError>> {
+        Box::pin(async move {
+            let reply = self
+                .0
+                .reply(method, params)
+                .await
+                .map_err(|error| SourceError::Unavailable(format!("{error:#}")))?;
+            reply.map_err(|error| SourceError::Refused { code: error.code, message: error.message })
+        })
+    }
+}
+
+impl GatewayAnswers {
+    async fn read(&self, id: &str) -> Option<Answer> {
+        let url = format!("http://{}/v1/attributions/{id}", self.gateway);
+        let body: Value = self.http.get(url).send().await.ok()?.error_for_status().ok()?.json().await.ok()?;
+        let asked = self.asked.lock().await;
+        let prompt = asked.iter().find(|(known, _)| known == id).map(|(_, prompt)| prompt.clone());
+        Some(shown(
+            id,
+            &body,
+            prompt.unwrap_or_else(|| "A question that its payer keeps".into()),
+            &self.journal,
+        ))
+    }
+}
+
+impl Answers for GatewayAnswers {
+    fn recent(&self, limit: usize) -> BoxFuture<'_, Vec<Answer>> {
+        Box::pin(async move {
+            let ids: Vec<String> =
+                self.asked.lock().await.iter().rev().take(limit).map(|(id, _)| id.clone()).collect();
+            let mut answers = Vec::with_capacity(ids.len());
+            for id in ids {
+                answers.extend(self.read(&id).await);
+            }
+            answers
+        })
+    }
+
+    fn get(&self, id: String) -> BoxFuture<'_, Option<Answer>> {
+        Box::pin(async move {
+            let plain =
+                !id.is_empty() && id.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_'));
+            if plain { self.read(&id).await } else { None }
+        })
+    }
+
+    fn ask(&self, question: String) -> BoxFuture<'_, Result<String, String>> {
+        Box::pin(async move {
+            let mut client = self.client.lock().await;
+            let answered = ask::one(&mut client, &question, &self.journal)
+                .await
+                .map_err(|error| format!("{error:#}"))?;
+            let mut asked = self.asked.lock().await;
+            if asked.len() >= MAX_ANSWERS {
+                asked.remove(0);
+            }
+            asked.push((answered.id.clone(), question));
+            Ok(answered.id)
+        })
+    }
+
+    fn may_ask(&self) -> bool {
+        true
+    }
+}
+
+/// An answer as its page shows it, from what the gateway publishes.
+pub fn shown(id: &str, body: &Value, prompt: String, journal: &Journal) -> Answer {
+    let owed = &body["openledger"];
+    let name = |account: &str| {
+        let found =
+            journal.state.contributors.iter().find(|c| c.account.to_string().eq_ignore_ascii_case(account));
+        found.map_or_else(|| account.to_string(), |c| c.name.clone())
+    };
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_string();
+    let units = body["attribution"]["units"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let total: u128 = body["attribution"]["total_weight"].as_str().and_then(|w| w.parse().ok()).unwrap_or(1);
+    let ppm =
+        |weight: u128| u32::try_from(weight.saturating_mul(1_000_000) / total.max(1)).unwrap_or(u32::MAX);
+    let weight = |unit: &Value| unit["weight"].as_str().and_then(|w| w.parse::<u128>().ok()).unwrap_or(0);
+    let contributors = body["contributors"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let sources: Vec<Source> = contributors
+        .iter()
+        .map(|c| {
+            let account = text(&c["account"]);
+            let mut own: Vec<&Value> =
+                units.iter().filter(|u| u["owner"].as_str() == Some(account.as_str())).collect();
+            own.sort_by_key(|unit| std::cmp::Reverse(weight(unit)));
+            Source {
+                name: name(&account),
+                share_ppm: c["share_ppm"].as_u64().unwrap_or(0) as u32,
+                paid: text(&c["pay"]),
+                items: own.iter().take(3).map(|u| (item_label(u), ppm(weight(u)))).collect(),
+                account,
+            }
+        })
+        .collect();
+    Answer {
+        id: id.into(),
+        model: text(&body["model_name"]),
+        model_id: text(&owed["model"]),
+        created: body["receipt"]["timeMs"].as_u64().unwrap_or(0) / 1000,
+        segments: segments(body, units, &sources),
+        cost: serde_json::from_value::<Amount>(owed["fee"].clone())
+            .map(|fee| fee.0.to_string())
+            .unwrap_or_default(),
+        operator: text(&owed["operator"]),
+        receipt: text(&owed["receipt"]),
+        own_text: true,
+        no_evidence: sources.is_empty(),
+        sources,
+        prompt,
+    }
+}
+
+/// A unit's place without its contributor's name, which stands in the same row.
+fn item_label(unit: &Value) -> String {
+    let label = unit["label"].as_str().unwrap_or_default();
+    label.split_once(": ").map_or(label, |(_, place)| place).to_string()
+}
+
+/// Cuts the answer's text by its spans; a span belongs to the contributor whose unit helped it most.
+fn segments(body: &Value, units: &[Value], sources: &[Source]) -> Vec<Segment> {
+    let text = body["text"].as_str().unwrap_or_default();
+    let mut segments = Vec::new();
+    let mut at = 0;
+    let mut push = |from: usize, to: usize, source: Option<usize>| {
+        if let Some(part) = text.get(from..to).filter(|part| !part.is_empty()) {
+            segments.push(Segment { text: part.into(), source, verbatim: false });
+        }
+    };
+    for span in body["attribution"]["spans"].as_array().map(Vec::as_slice).unwrap_or_default() {
+        let bound = |i: usize| span["bytes"][i].as_u64().unwrap_or(0) as usize;
+        let (from, to) = (boundary(text, bound(0)), boundary(text, bound(1)));
+        if from < at || to <= from {
+            continue;
+        }
+        let best = span["sources"]
+            .as_array()
+            .and_then(|s| s.iter().find_map(|s| units.iter().find(|u| u["unit"] == s[0])));
+        let owner = best
+            .and_then(|unit| sources.iter().position(|s| unit["owner"].as_str() == Some(s.account.as_str())));
+        push(at, from, None);
+        push(from, to, owner);
+        at = to;
+    }
+    push(at, text.len(), None);
+    segments
+}
+
+/// The nearest place at or after `byte` where a character begins.
+fn boundary(text: &str, byte: usize) -> usize {
+    (byte.min(text.len())..=text.len()).find(|at| text.is_char_boundary(*at)).unwrap_or(text.len())
+}

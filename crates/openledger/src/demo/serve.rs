@@ -1,0 +1,107 @@
+//! Stage 4: the operator. It stakes, offers the model, and serves it by an OpenAI-compatible API whose answers carry what they owe.
+
+use super::{
+    accounts::Accounts, attribute::RATES, contribute::fund, journal::Journal, network::Network, story::Story,
+    train::Trained,
+};
+use crate::transaction::send;
+use alloy_primitives::{B256, U256};
+use alloy_sol_types::SolCall;
+use anyhow::Context as _;
+use attribution::influence::cache::Cache;
+use compute::{Account, Worker, engine::Unit, fee::Price, language::LanguageEngine};
+use gateway::{GatewayConfig, Handle, Offered, RpcLedger};
+use interfaces::{addresses::OPERATORS, operators::IOperators};
+use ops::Ctx;
+use primitives::Amount;
+use std::{net::SocketAddr, path::Path, sync::Arc};
+
+/// Folder of the gateway inside the demo's.
+const FOLDER: &str = "gateway";
+/// Name of the model at the API.
+pub const MODEL: &str = "documentation-1m";
+/// OPEN that the operator answers with.
+const STAKE: Amount = Amount::open(10_000);
+
+/// Stakes, offers and serves.
+pub async fn run(
+    folder: &Path,
+    ctx: &Ctx,
+    trained: &Trained,
+    cache: Cache,
+    accounts: &Accounts,
+    network: &Network,
+    addresses: (SocketAddr, String),
+    journal: &mut Journal,
+    story: &mut Story,
+) -> anyhow::Result<Handle> {
+    let (listen, explorer_url) = addresses;
+    if !journal.state.operator_ready {
+        stand(trained.id, accounts, network, &format!("http://{listen}")).await?;
+        journal.state.operator_ready = true;
+        journal.save()?;
+    }
+    let datanet = journal.state.datanet.unwrap_or(B256::ZERO);
+    let units = trained
+        .units
+        .iter()
+        .map(|unit| {
+            let contributor = &journal.state.contributors[unit.contributor];
+            Unit {
+                datanet,
+                item: unit.item,
+                owner: contributor.account,
+                tokens: unit.tokens,
+                novelty: unit.novelty,
+                label: format!("{}: {}", contributor.name, unit.label),
+            }
+        })
+        .collect();
+    let engine = LanguageEngine::new(trained.model.clone(), trained.tokenizer.clone(), cache, units, *ctx)?;
+    let worker = Worker::new(trained.id, MODEL, engine);
+    let key = &accounts.operator;
+    let operator = || Account::from_bytes(&key.to_bytes().0);
+    let config = GatewayConfig {
+        listen,
+        explorer_url,
+        chain_id: network.client.chain_id().await?,
+        settle_every: None,
+        ..GatewayConfig::local(folder.join(FOLDER), operator()?)
+    };
+    let ledger = RpcLedger::new(&format!("http://{}", network.rpc), operator()?, config.chain_id);
+    let price = Price { rate_in: RATES.0, rate_out: RATES.1, platform_fee: RATES.2 };
+    let handle = gateway::serve(config, vec![(worker, Offered { price })], Arc::new(ledger))
+        .await
+        .context("the gateway does not start")?;
+    story.tell(format!(
+        "operator {} staked {STAKE} OPEN and serves `{MODEL}` on http://{}/v1 ({} OPEN per 1,000 tokens read, {} per 1,000 written)",
+        key.address(),
+        handle.addr,
+        RATES.0,
+        RATES.1
+    ));
+    Ok(handle)
+}
+
+async fn stand(model: B256, accounts: &Accounts, network: &Network, endpoint: &str) -> anyhow::Result<()> {
+    let key = &accounts.operator;
+    fund(network, accounts, &[(key.address(), Amount(STAKE.0 + Amount::open(100).0))]).await?;
+    let operator =
+        network.client.view(OPERATORS, &IOperators::operatorCall { operator: key.address() }).await;
+    if !operator.is_ok_and(|o| o.status == IOperators::Status::Active) {
+        let call = IOperators::registerCall { endpoint: endpoint.into() };
+        send(&network.client, key, OPERATORS, STAKE.to_word(), call.abi_encode().into())
+            .await
+            .context("the operator was not registered")?;
+    }
+    let call = IOperators::offerCall {
+        model,
+        rateIn: U256::from(RATES.0.0),
+        rateOut: U256::from(RATES.1.0),
+        platformFee: U256::from(RATES.2.0),
+    };
+    send(&network.client, key, OPERATORS, U256::ZERO, call.abi_encode().into())
+        .await
+        .map(drop)
+        .context("the offer was refused")
+}
