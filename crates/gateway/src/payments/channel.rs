@@ -145,6 +145,8 @@ impl ChannelHold {
 }
 
 /// A voucher that is held, or the answer it already paid for.
+// One lives at a time, on the stack of the request it pays for.
+#[expect(clippy::large_enum_variant)]
 pub enum Vouched {
     /// Held for a new answer.
     Held(ChannelHold),

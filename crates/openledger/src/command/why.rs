@@ -41,7 +41,7 @@ pub async fn run(arguments: Arguments, output: &Output) -> anyhow::Result<()> {
     });
     output.result(&report, || {
         let mut rows: Vec<_> = units.clone();
-        rows.sort_by(|a, b| b.weight.cmp(&a.weight));
+        rows.sort_by_key(|unit| std::cmp::Reverse(unit.weight));
         let rows: Vec<[String; 5]> = rows
             .iter()
             .map(|unit| {

@@ -14,11 +14,7 @@ use interfaces::{
 use model::{Config, Example, Model, Progress, Tokenizer, TrainOptions, data::Items, train};
 use ops::Ctx;
 use primitives::{Domain, hash::hash, licence::Use};
-use std::{
-    ops::ControlFlow,
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::{ops::ControlFlow, path::Path, time::Duration};
 use vault::vault::training::Query;
 
 /// Folder of the run inside the demo's.
@@ -73,8 +69,6 @@ pub struct Trained {
     pub seed: u64,
     /// Root of the final weights and moments.
     pub final_root: B256,
-    /// Folder of the run.
-    pub folder: PathBuf,
 }
 
 /// The arithmetic's context: all cores.
@@ -128,7 +122,7 @@ pub async fn run(
     )
     .await?;
     let model = Model::load(&folder.join(train::MODEL_DIR))?;
-    Ok(Trained { model, tokenizer, units, id, seed, final_root, folder })
+    Ok(Trained { model, tokenizer, units, id, seed, final_root })
 }
 
 /// A document of the training set.
@@ -295,7 +289,7 @@ async fn train_to_the_end(
                 "step {} of {}, loss {:.3}, {:.0} tokens/s, {left:.0} s left",
                 p.step, p.steps, p.loss, p.tokens_per_second
             ));
-            if p.step % every == 0 && p.step < p.steps {
+            if p.step.is_multiple_of(every) && p.step < p.steps {
                 ControlFlow::Break(())
             } else {
                 ControlFlow::Continue(())
