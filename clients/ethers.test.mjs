@@ -5,7 +5,7 @@ import { after, test } from "node:test";
 import { Contract, HDNodeWallet, JsonRpcProvider, Mnemonic, NonceManager, Signature, WebSocketProvider, isError, parseEther } from "ethers";
 import { CHAIN_ID, CHANNELS, MNEMONIC, TOKEN, rpcUrl, until, webSocketUrl } from "./scene.mjs";
 
-const provider = new JsonRpcProvider(rpcUrl, undefined, { pollingInterval: 100 });
+const provider = new JsonRpcProvider(rpcUrl, undefined, { pollingInterval: 100, cacheTimeout: -1 });
 after(() => provider.destroy());
 const wallet = (index) =>
   HDNodeWallet.fromMnemonic(Mnemonic.fromPhrase(MNEMONIC), `m/44'/60'/0'/0/${index}`).connect(provider);
