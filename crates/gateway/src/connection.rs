@@ -2,7 +2,7 @@
 //!
 //! Connections are counted: past the limit new ones wait in the kernel. A client that does not finish a request's head in time is cut
 //! off by the HTTP layer, one that does not finish its body by the handler, one that does not take its response by
-//! [`Stalling`]. Answers wait for slow readers in memory bounded by their `max_tokens`, never on a worker.
+//! `Stalling`. Answers wait for slow readers in memory bounded by their `max_tokens`, never on a worker.
 
 use crate::server::App;
 use axum::Router;

@@ -141,7 +141,7 @@ sol! {
     }
 }
 
-/// EIP-712 types that payers and authorizers sign under the channels' [`domain`](super::domain).
+/// EIP-712 types that payers and authorizers sign under the channels' `domain`.
 pub mod signed {
     use alloy_sol_types::sol;
 

@@ -4,13 +4,13 @@
 //! cache and the new rows). Head `h` reads key/value head `h / (heads / kv_heads)`. The query at position `p`:
 //! 1. `s[j] = (q . k[j]) * scale` for `j = 0 ..= p`, the dot product in matmul's order along the head's width;
 //! 2. `P = softmax(s)` over `0 ..= p`, in the order of [`crate::softmax`]; positions past `p` do not exist for it;
-//! 3. `o = +0`, then for each block of [`K_BLOCK`] positions from 0: `o = o + fold(P[j] * v[j])`, positions ascending.
+//! 3. `o = +0`, then for each block of `K_BLOCK` positions from 0: `o = o + fold(P[j] * v[j])`, positions ascending.
 //!
 //! Nothing here depends on `rows` or `start`: a decode of one row, a prefill in any chunks and a training pass give the same bits
 //! for the same position. (Kernels work on 64 rows at a time and multiply zeros by the values past `p`. A fold that starts at +0
 //! cannot tell: adding a zero changes at most the sign of a zero, and adding that to `o`, which starts at +0, changes nothing.)
 //!
-//! Backward, for each head: `dP = dO . v`, `dS = (P * (dP - dot(P, dP))) * scale`, `dQ = +0 + dS K` in blocks of [`K_BLOCK`]
+//! Backward, for each head: `dP = dO . v`, `dS = (P * (dP - dot(P, dP))) * scale`, `dQ = +0 + dS K` in blocks of `K_BLOCK`
 //! positions; `dK` and `dV` start at +0 and take, for each head of the group in order and each block of [`ROW_BLOCK`] positions
 //! from 0 in order, `dK[j] = dK[j] + fold(dS[i, j] * q[i])` and `dV[j] = dV[j] + fold(P[i, j] * dO[i])` over the block's rows.
 

@@ -1,6 +1,6 @@
 //! Step verifiers: decide one leaf of an op's output from committed inputs, in bounded work and bytes.
 //!
-//! An op is a [`Program`](program::Program): its inputs, intermediate tensors and outputs, each committed by the root of its tiles,
+//! An op is a [`Program`]: its inputs, intermediate tensors and outputs, each committed by the root of its tiles,
 //! and for each the rule of one element. Rules read little: a product's leaf reads one 64 x 64 x 256 block and its accumulator, a
 //! row reduction 64 columns and its stripes. Whoever disputes a step names the op, the roots of all its tensors, one leaf (and, in
 //! a gather, one row), and opens that leaf and those it depends on. [`verify`] recomputes the leaf by the rule, in plain portable

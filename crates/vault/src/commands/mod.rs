@@ -9,7 +9,7 @@
 //! | `grant` | [`grant`] | check that [`GrantRequest::run`] is a registered descriptor |
 //! | `revoke` | [`revoke`] | |
 //! | `erase` | [`erase`] | supply the end of open windows and the models of a training set |
-//! | `export` | [`export`](crate::export::export) | |
+//! | `export` | [`crate::export::export`] | |
 //! | `train-set` | [`train_set`] | register the descriptor with its root |
 //!
 //! Everything works offline on a vault of its own. Time comes in as `now` (seconds since 1970), progress goes out through a
