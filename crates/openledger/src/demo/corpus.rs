@@ -8,7 +8,7 @@ use vault::{document::Document, read};
 /// Contributors at most.
 pub const MAX_CONTRIBUTORS: usize = 32;
 /// Bytes of text at most.
-const MAX_BYTES: usize = 2_000_000;
+const MAX_BYTES: usize = 1_400_000;
 /// Bytes of text that make a contributor.
 const MIN_CONTRIBUTOR_BYTES: usize = 12_000;
 /// Different licences at most: a Datanet allows so many.

@@ -28,7 +28,7 @@ const SHAPE: (usize, usize, usize) = (4, 4, 128);
 /// Units of a step.
 const BATCH: usize = 16;
 /// Times that training goes through the units.
-const EPOCHS: u64 = 4;
+const EPOCHS: u64 = 3;
 /// Checkpoints committed to the ledger.
 const CHECKPOINTS: u64 = 4;
 /// Marks where a text begins and ends.
