@@ -376,13 +376,13 @@ fn declared(uses: &[String], target: String) -> anyhow::Result<Option<DeclaredUs
     }
     let mut bits = 0;
     for named in uses {
-        let known = Use::ALL.iter().find(|u| u.name().eq_ignore_ascii_case(named));
-        let known = known.with_context(|| {
-            format!(
-                "`{named}` is no use; there are {}",
-                Use::ALL.iter().map(|u| u.name()).collect::<Vec<_>>().join(", ")
-            )
-        })?;
+        let known = match named.to_ascii_lowercase().as_str() {
+            "train" => Use::Train,
+            "commercial" => Use::Commercial,
+            "distribute" => Use::Distribute,
+            "quote" => Use::Quote,
+            _ => bail!("`{named}` is no use; there are train, commercial, distribute and quote"),
+        };
         bits |= known.bit();
     }
     Ok(Some(DeclaredUse { uses: bits, target, custom: Vec::new() }))
