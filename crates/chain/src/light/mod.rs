@@ -27,7 +27,7 @@ use commonware_codec::{
 use commonware_consensus::simplex::types::Finalization;
 use commonware_parallel::Sequential;
 use commonware_utils::{TryCollect as _, ordered::Set};
-use ledger::Genesis;
+use ledger::{BlockEnv, Genesis};
 
 /// Most headers between a block and the certificate that finalizes it.
 pub const MAX_HEADERS: usize = 1_024;
@@ -105,6 +105,20 @@ impl VerifiedHeader {
     /// Hash of its block.
     pub fn digest(&self) -> &Digest {
         &self.digest
+    }
+
+    /// The environment that views on its state run in, as a node's `eth_call` has it.
+    pub fn env(&self, genesis: &Genesis) -> BlockEnv {
+        let header = &self.header;
+        BlockEnv {
+            chain_id: genesis.chain_id,
+            number: header.height,
+            timestamp_ms: header.timestamp_ms,
+            parent_hash: B256::from_slice(&header.parent),
+            base_fee: header.base_fee,
+            proposer: header.proposer,
+            gas_limit: genesis.gas_limit,
+        }
     }
 }
 

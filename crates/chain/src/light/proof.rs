@@ -1,13 +1,15 @@
 //! What a verified header proves: a word of state, or a receipt with its events.
 
-use super::VerifiedHeader;
+use super::{LightError, VerifiedHeader};
 use crate::{
     receipt::{ReceiptError, TransactionReceipt, decode_block_logs, leaf_hash},
     state::{Exclusion, Inclusion, Word, WordProof, to_fixed},
 };
 use alloy_primitives::B256;
 use bytes::{BufMut, Bytes};
-use commonware_codec::{Buf, EncodeSize, Error as CodecError, RangeCfg, Read, ReadExt as _, Write};
+use commonware_codec::{
+    Buf, DecodeExt as _, EncodeSize, Error as CodecError, RangeCfg, Read, ReadExt as _, Write,
+};
 use commonware_cryptography::Sha256;
 use commonware_storage::qmdb::any::value::FixedEncoding;
 use ledger::Log;
@@ -28,6 +30,11 @@ pub struct WordEvidence {
 }
 
 impl WordEvidence {
+    /// Reads the bytes that `openledger_getProof` gives for a slot.
+    pub fn from_bytes(bytes: Bytes) -> Result<Self, LightError> {
+        Ok(Self::decode(bytes)?)
+    }
+
     /// The word, if the proof holds against the header's state root.
     pub fn verify(&self, header: &VerifiedHeader) -> Option<B256> {
         let (key, root) = (to_fixed(&self.slot), &header.header().state_root);
@@ -115,6 +122,11 @@ pub enum EventProofError {
 }
 
 impl EventProof {
+    /// Reads the bytes that `openledger_getReceiptProof` gives.
+    pub fn from_bytes(bytes: Bytes) -> Result<Self, LightError> {
+        Ok(Self::decode(bytes)?)
+    }
+
     /// The receipt, if the path leads to the header's receipts root.
     pub fn verify(&self, header: &VerifiedHeader) -> Result<VerifiedReceipt, EventProofError> {
         if !self.path.verify(&header.header().receipts_root, &leaf_hash(&self.leaf)) {
