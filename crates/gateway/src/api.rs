@@ -6,6 +6,7 @@
 //! | `GET` on these | 402 with the offer, or a refund with a refund payment |
 //! | `GET /v1/models`, `/v1/models/{id}` | what is served, at which price |
 //! | `GET /v1/attributions/{id}` | what an answer owes, its receipt and proof |
+//! | `GET /v1/batches`, `/v1/batches/{id}` | what was settled, receipt by receipt: the payout tree can be rebuilt from it |
 //! | `GET /health`, `/metrics`, `/openapi.json` | for operators and programs |
 //!
 //! Errors are OpenAI's: `{"error": {"message", "type", "param", "code"}}` ([`error`]).
@@ -22,6 +23,7 @@ use axum::{
 use std::sync::Arc;
 
 pub mod attributions;
+pub mod batches;
 pub mod chat;
 pub mod completions;
 pub mod endpoint;
@@ -51,6 +53,8 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/v1/models", get(models::list))
         .route("/v1/models/{id}", get(models::one))
         .route("/v1/attributions/{id}", get(attributions::one))
+        .route("/v1/batches", get(batches::list))
+        .route("/v1/batches/{id}", get(batches::one))
         .route("/health", get(health::health))
         .route("/metrics", get(health::metrics))
         .route("/openapi.json", get(openapi::document))
