@@ -61,6 +61,7 @@ impl Explorer {
             .route("/address/{address}", get(page::account::show))
             .route("/datanets", get(page::datanets::list))
             .route("/datanet/{id}", get(page::datanets::show))
+            .route("/item/{id}", get(page::item::show))
             .route("/models", get(page::models::list))
             .route("/model/{id}", get(page::models::show))
             .route("/operators", get(page::operators::list))

@@ -29,6 +29,8 @@ pub trait Answers: Send + Sync + 'static {
     fn get(&self, id: String) -> BoxFuture<'_, Option<Answer>>;
     /// Asks a question, where the operator allows it from its own pages; the new answer's id or why not.
     fn ask(&self, question: String) -> BoxFuture<'_, Result<String, String>>;
+    /// An item that a model learned from, by its hash: where it comes from, never its text.
+    fn item(&self, id: String) -> BoxFuture<'_, Option<Item>>;
     /// Whether [`Answers::ask`] works.
     fn may_ask(&self) -> bool;
 }
@@ -69,8 +71,8 @@ pub struct Segment {
     pub text: String,
     /// Index into the sources, when one stands out.
     pub source: Option<usize>,
-    /// Whether the text stands verbatim in one of the source's documents (corroboration, not influence).
-    pub verbatim: bool,
+    /// The document that the text stands in word for word, if any (corroboration, not influence).
+    pub verbatim: Option<String>,
 }
 
 /// A contributor that an answer owes.
@@ -86,4 +88,31 @@ pub struct Source {
     pub paid: String,
     /// Items with most influence: title and share in parts per million.
     pub items: Vec<(String, u32)>,
+}
+
+/// Where an item comes from.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Item {
+    /// Its hash: the leaf under its contribution's root.
+    pub id: String,
+    /// Title or path, as its owner gave it.
+    pub label: String,
+    /// Name of the contributor.
+    pub contributor: String,
+    /// Account that is paid.
+    pub account: String,
+    /// SPDX expression.
+    pub licence: String,
+    /// The Datanet it was contributed to.
+    pub datanet: String,
+    /// The contribution it stands in.
+    pub contribution: String,
+    /// The model that learned from it.
+    pub model: String,
+    /// Part of it that nobody committed earlier, in parts per million.
+    pub novelty_ppm: u32,
+    /// Units that it is cut into.
+    pub units: u64,
+    /// Tokens whose loss is taken.
+    pub tokens: u64,
 }

@@ -53,7 +53,7 @@ struct SegmentRow {
     text: String,
     hue: Option<usize>,
     name: String,
-    verbatim: bool,
+    verbatim: Option<String>,
 }
 
 struct SourceRow {
@@ -92,7 +92,7 @@ pub async fn show(State(explorer): State<Explorer>, Path(id): Path<String>) -> P
     let page = Shown {
         time: format::time(a.created),
         cost: units(&a.cost),
-        verbatim: a.segments.iter().any(|s| s.verbatim),
+        verbatim: a.segments.iter().any(|s| s.verbatim.is_some()),
         segments: a
             .segments
             .iter()
@@ -100,7 +100,7 @@ pub async fn show(State(explorer): State<Explorer>, Path(id): Path<String>) -> P
                 text: s.text.clone(),
                 hue: s.source.map(hue),
                 name: s.source.and_then(|i| a.sources.get(i)).map(|s| s.name.clone()).unwrap_or_default(),
-                verbatim: s.verbatim,
+                verbatim: s.verbatim.clone(),
             })
             .collect(),
         sources: a

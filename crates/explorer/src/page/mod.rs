@@ -7,6 +7,7 @@ pub mod block;
 pub mod datanets;
 pub mod error;
 pub mod home;
+pub mod item;
 pub mod models;
 pub mod operators;
 pub mod parameters;
