@@ -14,6 +14,9 @@ pub struct Arguments {
     /// Folder of keys and data [default: ~/.openledger]
     #[arg(long, global = true, value_name = "DIR", env = "OPENLEDGER_HOME")]
     pub home: Option<PathBuf>,
+    /// Configuration [default: openledger.toml in that folder, if there is one]
+    #[arg(long, global = true, value_name = "FILE", env = "OPENLEDGER_CONFIG")]
+    pub config: Option<PathBuf>,
     /// What to do
     #[command(subcommand)]
     pub command: Command,
@@ -26,16 +29,18 @@ pub enum Command {
     Demo(command::demo::Arguments),
     /// Licensed data, encrypted in a vault
     Datanet(command::datanet::Arguments),
-    /// Train, generate and replay on plain files
+    /// Train, generate and replay on plain files; serve as an operator
     Model(command::model::Arguments),
     /// Who does an output owe, on plain files
     Attribute(command::attribute::Arguments),
     /// Ask a model and pay by voucher
     Ask(command::ask::Arguments),
-    /// Verify an answer: its receipt, shares, settlement, model and data
+    /// Verify an answer with nothing trusted but the genesis: receipt, shares, settlement, model, data; replay it
     Verify(command::verify::Arguments),
     /// Explain what an answer pays an account, down to the items
     Why(command::why::Arguments),
+    /// Pay out what settled answers owe contributors, and what has vested
+    Claim(command::claim::Arguments),
     /// Create a network: one validator, or several
     Init(command::init::Arguments),
     /// Run a node

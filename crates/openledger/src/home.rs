@@ -1,31 +1,48 @@
-//! Where the user's files stand: `--home`, or `OPENLEDGER_HOME`, or `.openledger` in the home directory.
+//! Where the user's files stand: `--home`, or `OPENLEDGER_HOME`, or `.openledger` in the home directory; and the configuration in it.
 
+use crate::config::Config;
 use anyhow::Context as _;
 use std::path::{Path, PathBuf};
 
 /// The user's folder.
 #[derive(Clone, Debug)]
-pub struct Home(PathBuf);
+pub struct Home {
+    folder: PathBuf,
+    /// `openledger.toml`.
+    pub config: Config,
+}
 
 impl Home {
-    /// The folder asked for, or the default.
-    pub fn new(asked: Option<PathBuf>) -> anyhow::Result<Home> {
-        match asked {
-            Some(path) => Ok(Home(path)),
+    /// The folder asked for, or the default; and the configuration asked for, or the one in the folder.
+    pub fn new(asked: Option<PathBuf>, config: Option<&Path>) -> anyhow::Result<Home> {
+        let folder = match asked {
+            Some(path) => path,
             None => {
                 let user = std::env::home_dir().context("no home directory is known: pass --home DIR")?;
-                Ok(Home(user.join(".openledger")))
+                user.join(".openledger")
             }
-        }
+        };
+        let config = Config::load(config, &folder)?;
+        Ok(Home { folder, config })
     }
 
     /// Where keys stand.
     pub fn keystore(&self) -> PathBuf {
-        self.0.join("keystore")
+        self.folder.join("keystore")
     }
 
-    /// Any other folder of the user's.
+    /// Folder of the vault.
+    pub fn vault(&self) -> PathBuf {
+        self.config.vault.folder.clone().unwrap_or_else(|| self.folder.join("vault"))
+    }
+
+    /// Folder of the node.
+    pub fn node(&self) -> PathBuf {
+        self.config.node.data_dir.clone().unwrap_or_else(|| self.folder.join("node"))
+    }
+
+    /// Any other file or folder of the user's.
     pub fn join(&self, name: impl AsRef<Path>) -> PathBuf {
-        self.0.join(name)
+        self.folder.join(name)
     }
 }

@@ -5,13 +5,16 @@
 
 mod cli;
 mod command;
+mod config;
 mod demo;
 mod evidence;
 mod home;
+mod light;
 mod output;
 mod password;
 mod revert;
 mod rpc;
+mod serving;
 mod transaction;
 mod wallet;
 

@@ -6,6 +6,9 @@ use anyhow::{Context as _, anyhow, bail};
 use serde_json::{Value, json};
 use std::time::Duration;
 
+/// Longest answer of a node.
+const MAX_RESPONSE_BYTES: usize = 64 << 20;
+
 /// A node by its address.
 #[derive(Clone, Debug)]
 pub struct Client {
@@ -42,12 +45,30 @@ pub struct RpcError {
     pub data: Bytes,
 }
 
+/// Reads a response's body of at most `limit` bytes.
+pub async fn bounded(response: reqwest::Response, limit: usize) -> anyhow::Result<Vec<u8>> {
+    let mut response = response;
+    let mut body = Vec::new();
+    while let Some(more) = response.chunk().await.context("the answer broke off")? {
+        if body.len() + more.len() > limit {
+            bail!("the answer has more than {limit} bytes");
+        }
+        body.extend_from_slice(&more);
+    }
+    Ok(body)
+}
+
 impl Client {
     /// A client of the node at `address` (`host:port` or an URL).
     pub fn new(address: &str) -> anyhow::Result<Client> {
         let url = if address.contains("://") { address.to_string() } else { format!("http://{address}") };
         let http = reqwest::Client::builder().timeout(Duration::from_secs(30)).build()?;
         Ok(Client { url, http })
+    }
+
+    /// Where the node answers.
+    pub fn url(&self) -> &str {
+        &self.url
     }
 
     /// Calls `method`; the node's own error is the inner one.
@@ -57,8 +78,9 @@ impl Client {
             format!("no node answers at {}; start one with `openledger node --dev`, or pass --rpc", self.url)
         })?;
         let status = response.status();
-        let mut reply: Value =
-            response.json().await.with_context(|| format!("{} answered {status} without JSON", self.url))?;
+        let body = bounded(response, MAX_RESPONSE_BYTES).await.with_context(|| self.url.clone())?;
+        let mut reply: Value = serde_json::from_slice(&body)
+            .with_context(|| format!("{} answered {status} without JSON", self.url))?;
         match reply.get("error").filter(|error| !error.is_null()) {
             Some(error) => Ok(Err(RpcError {
                 code: error["code"].as_i64().unwrap_or(0),
@@ -94,6 +116,14 @@ impl Client {
     /// Height of the last block.
     pub async fn height(&self) -> anyhow::Result<u64> {
         Ok(self.request::<U256>("eth_blockNumber", json!([])).await?.saturating_to())
+    }
+
+    /// Unix time of the last block, in seconds.
+    pub async fn timestamp(&self) -> anyhow::Result<u64> {
+        let block: Value = self.request("eth_getBlockByNumber", json!(["latest", false])).await?;
+        let time: U256 =
+            serde_json::from_value(block["timestamp"].clone()).context("a block without a time")?;
+        Ok(time.saturating_to())
     }
 
     /// Units held.

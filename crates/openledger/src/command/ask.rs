@@ -1,12 +1,25 @@
 //! `openledger ask`: a question, paid from a wallet through a channel.
 
-use crate::{cli::Rpc, home::Home, output::Output, password, rpc, wallet::Keystore};
+use crate::{
+    cli::Rpc,
+    evidence::{
+        Saved,
+        saved::{Asked, published},
+    },
+    home::Home,
+    output::Output,
+    password, rpc,
+    wallet::Keystore,
+};
 use anyhow::Context as _;
 use compute::Account;
 use gateway::client::{Client, Memory};
 use primitives::Amount;
 use serde_json::json;
-use std::path::PathBuf;
+use std::{
+    io::Write as _,
+    path::{Path, PathBuf},
+};
 
 /// File of known channels inside the user's folder.
 const CHANNELS_FILE: &str = "channels.json";
@@ -28,6 +41,12 @@ pub struct Arguments {
     /// Most OPEN that this answer may cost
     #[arg(long, default_value = "1")]
     most: String,
+    /// Seed of the draws; with it the answer can be opened and replayed
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// Keep question, answer and evidence in this file, for `verify` and `why`
+    #[arg(long, value_name = "FILE")]
+    save: Option<PathBuf>,
     /// Key that pays
     #[arg(long, default_value = "default")]
     from: String,
@@ -43,8 +62,19 @@ pub struct Arguments {
 
 /// Runs `openledger ask`.
 pub async fn run(arguments: Arguments, home: &Home, output: &Output) -> anyhow::Result<()> {
-    let Arguments { question, model, max_tokens, temperature, most, from, password_file, api, rpc } =
-        arguments;
+    let Arguments {
+        question,
+        model,
+        max_tokens,
+        temperature,
+        most,
+        seed,
+        save,
+        from,
+        password_file,
+        api,
+        rpc,
+    } = arguments;
     let key = Keystore::new(home.keystore()).open(&from, &password::existing(password_file.as_deref())?)?;
     let chain_id = rpc::Client::new(&rpc.rpc)?.chain_id().await?;
     let account = Account::from_bytes(&key.to_bytes().0)?;
@@ -56,12 +86,25 @@ pub async fn run(arguments: Arguments, home: &Home, output: &Output) -> anyhow::
         })?,
         Err(_) => Memory::new(),
     };
-    let body =
-        json!({ "model": model, "prompt": question, "max_tokens": max_tokens, "temperature": temperature });
-    let paid = client.ask("/v1/completions", &body).await?;
-    // What is lost here is found again by the operator's corrective 402.
-    let _ = std::fs::write(&path, serde_json::to_vec_pretty(&client.memory)?);
+    let body = json!({
+        "model": model, "prompt": question, "max_tokens": max_tokens, "temperature": temperature, "seed": seed,
+    });
+    let endpoint = "/v1/completions";
+    let paid = client.ask(endpoint, &body).await?;
+    // What is lost here is found again by the operator's corrective 402; a file cut short would stop the next question.
+    if let Err(error) = replace(&path, &serde_json::to_vec_pretty(&client.memory)?) {
+        output.note(format!(
+            "{} was not written ({error:#}): the operator knows your channels",
+            path.display()
+        ));
+    }
     let owed = &paid.body["openledger"];
+    if let Some(path) = save {
+        let id = owed["answer"].as_str().context("the answer has no id")?;
+        let published = published(id, &api).await?;
+        let request = Some(Asked { path: endpoint.into(), body });
+        Saved { request, response: Some(paid.body.clone()), published }.write(&path)?;
+    }
     output.result(&paid.body, || paid.body["choices"][0]["text"].as_str().unwrap_or_default().to_string());
     if !output.is_json() {
         let fee: Amount = serde_json::from_value(owed["fee"].clone()).unwrap_or_default();
@@ -75,5 +118,14 @@ pub async fn run(arguments: Arguments, home: &Home, output: &Output) -> anyhow::
         }
         output.note("`openledger why` explains each share, `openledger verify` checks the answer.");
     }
+    Ok(())
+}
+
+/// Puts bytes in a file's place as a whole.
+fn replace(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
+    let folder = path.parent().context("a file needs a folder")?;
+    let mut file = tempfile::NamedTempFile::new_in(folder)?;
+    file.write_all(bytes)?;
+    file.persist(path)?;
     Ok(())
 }

@@ -163,7 +163,7 @@ enum Action {
 /// Runs `openledger datanet`.
 pub fn run(arguments: Arguments, home: &Home, output: &Output) -> anyhow::Result<()> {
     let Arguments { vault: path, action } = arguments;
-    let path = path.unwrap_or_else(|| home.join("vault"));
+    let path = path.unwrap_or_else(|| home.vault());
     let keystore = Keystore::new(home.keystore());
     let ring = keyring(home)?;
     let now = crate::demo::now();

@@ -1,11 +1,18 @@
 //! `openledger init`: a new network.
 
 use crate::{home::Home, output::Output, wallet};
-use alloy_primitives::Address;
-use anyhow::Context as _;
+use alloy_primitives::{Address, hex};
+use alloy_signer_local::PrivateKeySigner;
+use anyhow::{Context as _, ensure};
 use ledger::Genesis;
 use serde_json::json;
 use std::path::PathBuf;
+use zeroize::Zeroizing;
+
+/// File of the key that a validator's pay goes to.
+const REWARD_FILE: &str = "reward.key";
+/// More validators than a network has are refused later, by name.
+const MAX_REWARD_KEYS: usize = 256;
 
 /// Create a network: one validator, or several with keys, peers and a shared genesis.
 #[derive(Debug, clap::Args)]
@@ -34,6 +41,10 @@ pub struct Arguments {
     /// Share the supply among the ten accounts of the well-known development mnemonic
     #[arg(long, conflicts_with = "genesis")]
     dev: bool,
+    /// Account that a validator's pay goes to, one a validator in the order of their folders [default: a new one each, its key in
+    /// the folder's reward.key]
+    #[arg(long = "reward", value_name = "ADDRESS")]
+    rewards: Vec<Address>,
     /// Take everything but the validators from this genesis file
     #[arg(long, value_name = "FILE")]
     genesis: Option<PathBuf>,
@@ -41,7 +52,8 @@ pub struct Arguments {
 
 /// Runs `openledger init`.
 pub fn run(arguments: Arguments, home: &Home, output: &Output) -> anyhow::Result<()> {
-    let Arguments { data_dir, validators, host, port, rpc_port, chain_id, holders, dev, genesis } = arguments;
+    let Arguments { data_dir, validators, host, port, rpc_port, chain_id, holders, dev, rewards, genesis } =
+        arguments;
     let genesis = match genesis {
         Some(path) => {
             let text =
@@ -55,16 +67,43 @@ pub fn run(arguments: Arguments, home: &Home, output: &Output) -> anyhow::Result
         }
     };
     let folder = data_dir.unwrap_or_else(|| home.join("node"));
+    ensure!(
+        rewards.is_empty() || rewards.len() == validators,
+        "{} accounts for the pay of {validators} validators: name one each, or none",
+        rewards.len()
+    );
+    // Without an account of its own a validator's pay would go where nobody can spend it.
+    let made: Vec<PrivateKeySigner> = match rewards.is_empty() {
+        true => (0..validators.min(MAX_REWARD_KEYS))
+            .map(|_| Ok(wallet::generate(12)?.1))
+            .collect::<anyhow::Result<_>>()?,
+        false => Vec::new(),
+    };
+    let reward_accounts =
+        if made.is_empty() { rewards } else { made.iter().map(|key| key.address()).collect() };
     let options = chain::init::InitOptions {
+        reward_accounts: reward_accounts.clone(),
         host,
         port,
         rpc_port,
         ..chain::init::InitOptions::network(genesis, validators)
     };
     let folders = chain::init::init(&folder, options)?;
-    output.result(&json!({ "directories": folders }), || {
-        folders.iter().map(|f| f.display().to_string()).collect::<Vec<_>>().join("\n")
+    for (key, folder) in made.iter().zip(&folders) {
+        let secret = Zeroizing::new(hex::encode(key.to_bytes()));
+        wallet::write_private(&folder.join(REWARD_FILE), secret.as_bytes())?;
+    }
+    output.result(&json!({ "directories": folders, "rewards": reward_accounts }), || {
+        let lines = folders.iter().zip(&reward_accounts);
+        lines.map(|(f, account)| format!("{}  pays {account}", f.display())).collect::<Vec<_>>().join("\n")
     });
+    if !made.is_empty() {
+        output.note(format!(
+            "Each folder's {REWARD_FILE} is the key of the account that its validator's pay goes to: `openledger wallet import NAME < {}` takes \
+             it into your keystore; then delete the file.",
+            folders[0].join(REWARD_FILE).display()
+        ));
+    }
     output.note(format!(
         "Start {} with `openledger node --data-dir {}`.",
         if validators == 1 { "it" } else { "each" },

@@ -2,11 +2,13 @@
 
 pub mod ask;
 pub mod attribute;
+pub mod claim;
 pub mod datanet;
 pub mod demo;
 pub mod init;
 pub mod model;
 pub mod node;
+pub mod serve;
 pub mod status;
 pub mod verify;
 pub mod wallet;
@@ -21,14 +23,15 @@ use clap::CommandFactory as _;
 
 /// Runs the command asked for.
 pub fn run(arguments: Arguments, output: &Output) -> anyhow::Result<()> {
-    let Arguments { json: _, home, command } = arguments;
-    let home = Home::new(home)?;
+    let Arguments { json: _, home, config, command } = arguments;
+    let home = Home::new(home, config.as_deref())?;
     match command {
         Command::Ask(arguments) => runtime()?.block_on(ask::run(arguments, &home, output)),
-        Command::Verify(arguments) => runtime()?.block_on(verify::run(arguments, output)),
+        Command::Verify(arguments) => runtime()?.block_on(verify::run(arguments, &home, output)),
+        Command::Claim(arguments) => runtime()?.block_on(claim::run(arguments, &home, output)),
         Command::Why(arguments) => runtime()?.block_on(why::run(arguments, output)),
         Command::Attribute(arguments) => attribute::run(arguments, output),
-        Command::Model(arguments) => model::run(arguments, output),
+        Command::Model(arguments) => model::run(arguments, &home, output),
         Command::Datanet(arguments) => datanet::run(arguments, &home, output),
         Command::Demo(arguments) => demo::run(arguments, &home, output),
         Command::Init(arguments) => init::run(arguments, &home, output),

@@ -1,6 +1,6 @@
 //! `openledger model`: training, generation and replay on plain files; no ledger needed.
 
-use crate::output::Output;
+use crate::{home::Home, output::Output};
 use anyhow::{Context as _, ensure};
 use clap::Subcommand;
 use model::{
@@ -94,6 +94,8 @@ enum Action {
         #[arg(long)]
         last: Option<u64>,
     },
+    /// Serve models as an operator: stake, offer, answer, settle
+    Serve(super::serve::Arguments),
     /// Show what a model or run is
     Show {
         /// Folder of a model or run
@@ -102,7 +104,7 @@ enum Action {
 }
 
 /// Runs `openledger model`.
-pub fn run(arguments: Arguments, output: &Output) -> anyhow::Result<()> {
+pub fn run(arguments: Arguments, home: &Home, output: &Output) -> anyhow::Result<()> {
     let ctx = crate::demo::train::context()?;
     match arguments.action {
         Action::Train {
@@ -222,6 +224,7 @@ pub fn run(arguments: Arguments, output: &Output) -> anyhow::Result<()> {
             });
             ensure!(equal, "the run does not replay");
         }
+        Action::Serve(arguments) => super::runtime()?.block_on(super::serve::run(arguments, home, output))?,
         Action::Show { folder } => {
             if let Ok(manifest) = train::read_manifest(&folder) {
                 let steps = train::read_log(&folder)?.len();

@@ -11,10 +11,10 @@ use std::{net::SocketAddr, path::PathBuf};
 /// Run a node.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
-    /// Folder that `openledger init` made [default: HOME/node]
+    /// Folder that `openledger init` made [default: HOME/node; config: node.data_dir]
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
-    /// Address that JSON-RPC answers on
+    /// Address that JSON-RPC answers on [config: node.rpc]
     #[arg(long, value_name = "HOST:PORT")]
     rpc: Option<SocketAddr>,
     /// Create a development network if the folder is empty: one validator, the accounts of the well-known mnemonic funded
@@ -31,7 +31,8 @@ pub struct Arguments {
 /// Runs `openledger node`.
 pub fn run(arguments: Arguments, home: &Home, output: &Output) -> anyhow::Result<()> {
     let Arguments { data_dir, rpc, dev, state_sync, keep_blocks } = arguments;
-    let folder = data_dir.unwrap_or_else(|| home.join("node"));
+    let file = &home.config.node;
+    let folder = data_dir.unwrap_or_else(|| home.node());
     if !folder.join("genesis.json").exists() {
         if !dev {
             bail!(
@@ -42,11 +43,11 @@ pub fn run(arguments: Arguments, home: &Home, output: &Output) -> anyhow::Result
         chain::init::init(&folder, InitOptions::single(Genesis::development(&development_accounts()?)))?;
     }
     let mut config = NodeConfig::load(&folder)?;
-    if let Some(rpc) = rpc {
+    if let Some(rpc) = rpc.or(file.rpc) {
         config.addresses.rpc = rpc;
     }
-    config.state_sync = state_sync;
-    config.keep_blocks = keep_blocks;
+    config.state_sync = state_sync || file.state_sync;
+    config.keep_blocks = keep_blocks.or(file.keep_blocks);
     let chain_id = config.genesis.chain_id;
     let node = Node::start(config)?;
     let address = node.rpc_addr();

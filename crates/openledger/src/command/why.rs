@@ -1,7 +1,9 @@
 //! `openledger why`: a payout in words and numbers, down to the items.
 
-use super::verify::published;
-use crate::output::{Output, table};
+use crate::{
+    evidence::Saved,
+    output::{Output, table},
+};
 use alloy_primitives::Address;
 use anyhow::{Context as _, bail};
 use compute::{Attributed, SignedReceipt};
@@ -10,7 +12,7 @@ use serde_json::json;
 /// Explain what an answer pays an account, down to the items.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
-    /// Id of the answer, or a file with what `/v1/attributions/{id}` published
+    /// Id of the answer, or a file: of `ask --save`, or with what `/v1/attributions/{id}` published
     answer: String,
     /// Account to explain; without it, every account that the answer owes
     account: Option<Address>,
@@ -22,7 +24,7 @@ pub struct Arguments {
 /// Runs `openledger why`.
 pub async fn run(arguments: Arguments, output: &Output) -> anyhow::Result<()> {
     let Arguments { answer, account, api } = arguments;
-    let published = published(&answer, &api).await?;
+    let published = Saved::read(&answer, &api).await?.published;
     let receipt: SignedReceipt =
         serde_json::from_value(published["receipt"].clone()).context("the receipt cannot be read")?;
     let attributed: Attributed =

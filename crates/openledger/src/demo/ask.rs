@@ -1,7 +1,17 @@
 //! Stage 5: questions over the public API, paid through a channel: one deposit, then a signed voucher an answer.
 
 use super::{
-    accounts::Accounts, contribute::fund, journal::Journal, network::Network, serve::MODEL, story::Story,
+    accounts::Accounts,
+    contribute::fund,
+    corpus::{Corpus, Source},
+    journal::Journal,
+    network::Network,
+    serve::MODEL,
+    story::Story,
+};
+use crate::evidence::{
+    Saved,
+    saved::{Asked, published},
 };
 use anyhow::Context as _;
 use compute::Account;
@@ -9,7 +19,10 @@ use gateway::client::Client;
 use primitives::Amount;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use std::net::SocketAddr;
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
 
 /// What the demo asks when the user does not: openings that a model of documentation can continue.
 pub const QUESTIONS: [&str; 3] = [
@@ -17,6 +30,8 @@ pub const QUESTIONS: [&str; 3] = [
     "A runtime for writing reliable asynchronous applications",
     "Returns an iterator over the elements of",
 ];
+/// Words of an opening that is taken from the user's own documents.
+const OPENING_WORDS: usize = 6;
 /// Tokens of an answer.
 const ANSWER_TOKENS: u32 = 64;
 /// Most that one answer may cost.
@@ -55,8 +70,28 @@ pub async fn client(api: SocketAddr, accounts: &Accounts, network: &Network) -> 
     Ok(Client::new(&format!("http://{api}"), account, network.client.chain_id().await?, MOST.0))
 }
 
-/// Asks the questions that were not asked yet.
+/// What is asked of the user's own documents: how a line of one of each of the first contributors begins.
+pub fn openings(corpus: &Corpus) -> Vec<String> {
+    let opening = |source: &Source| {
+        let lines = source.documents.iter().flat_map(|document| document.text.lines());
+        let mut lines = lines.map(|line| line.split_whitespace().take(OPENING_WORDS).collect::<Vec<_>>());
+        lines
+            .find(|words| words.len() == OPENING_WORDS && !words[0].starts_with('#'))
+            .map(|words| words.join(" "))
+    };
+    let found: Vec<String> = corpus.sources.iter().filter_map(opening).take(QUESTIONS.len()).collect();
+    if found.is_empty() { vec![QUESTIONS[0].into()] } else { found }
+}
+
+/// Where the demo saves an answer with all that its payer can open.
+pub fn saved_path(folder: &Path, id: &str) -> PathBuf {
+    folder.join("answers").join(format!("{id}.json"))
+}
+
+/// Asks the questions and saves the answers.
 pub async fn run(
+    folder: &Path,
+    api: &str,
     client: &mut Client,
     questions: &[String],
     journal: &mut Journal,
@@ -64,7 +99,11 @@ pub async fn run(
 ) -> anyhow::Result<Vec<Answered>> {
     let mut answers = Vec::new();
     for question in questions {
-        let answered = one(client, question, journal).await?;
+        let (answered, mut saved) = one(client, question, journal).await?;
+        saved.published = published(&answered.id, api).await?;
+        let path = saved_path(folder, &answered.id);
+        std::fs::create_dir_all(folder.join("answers"))?;
+        saved.write(&path)?;
         story.tell(format!("\n> {question}\n{}", answered.text.trim_end()));
         let owed: Vec<String> = answered
             .shares
@@ -89,13 +128,20 @@ pub async fn run(
 }
 
 /// Asks one question and reads what the answer owes.
-pub async fn one(client: &mut Client, question: &str, journal: &Journal) -> anyhow::Result<Answered> {
-    let body = json!({ "model": MODEL, "prompt": question, "max_tokens": ANSWER_TOKENS, "temperature": 0 });
-    let paid = client
-        .ask("/v1/completions", &body)
-        .await
-        .with_context(|| format!("`{question}` was not answered"))?;
-    read(question, &paid.body, journal)
+pub async fn one(
+    client: &mut Client,
+    question: &str,
+    journal: &Journal,
+) -> anyhow::Result<(Answered, Saved)> {
+    // With the seed named, request and salt open the prompt's commitment.
+    let body = json!({
+        "model": MODEL, "prompt": question, "max_tokens": ANSWER_TOKENS, "temperature": 0, "seed": 0,
+    });
+    let path = "/v1/completions";
+    let paid = client.ask(path, &body).await.with_context(|| format!("`{question}` was not answered"))?;
+    let answered = read(question, &paid.body, journal)?;
+    let request = Some(Asked { path: path.into(), body });
+    Ok((answered, Saved { request, response: Some(paid.body), published: Value::Null }))
 }
 
 fn read(question: &str, body: &Value, journal: &Journal) -> anyhow::Result<Answered> {

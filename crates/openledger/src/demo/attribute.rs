@@ -1,7 +1,9 @@
 //! Stage 3: the attribution cache. What each unit did to the model is computed once and committed before the first question, with
 //! the floor, the cap and the damping (RULEBOOK R2c to e).
 
-use super::{accounts::Accounts, journal::Journal, network::Network, story::Story, train::Trained};
+use super::{
+    accounts::Accounts, journal::Journal, network::Network, scale::Scale, story::Story, train::Trained,
+};
 use crate::transaction::send;
 use alloy_primitives::{B256, U256};
 use alloy_sol_types::SolCall;
@@ -17,7 +19,7 @@ use primitives::Amount;
 use std::path::Path;
 
 /// Folder of the cache inside the demo's.
-const FOLDER: &str = "cache";
+pub const FOLDER: &str = "cache";
 /// Units per 1,000 tokens read, per 1,000 written, and flat per query.
 pub const RATES: (Amount, Amount, Amount) =
     (Amount(100_000_000_000_000_000), Amount(400_000_000_000_000_000), Amount(1_000_000_000_000_000));
@@ -26,6 +28,7 @@ pub const RATES: (Amount, Amount, Amount) =
 pub async fn run(
     folder: &Path,
     ctx: &Ctx,
+    scale: Scale,
     trained: &Trained,
     accounts: &Accounts,
     network: &Network,
@@ -47,7 +50,7 @@ pub async fn run(
         })
         .collect();
     let language = Language::new(&trained.model);
-    let options = Options { seed: trained.seed, ..Options::default() };
+    let options = Options { rank: scale.rank, seed: trained.seed, ..Options::default() };
     let started = std::time::Instant::now();
     let cache = tokio::task::block_in_place(|| {
         build(ctx, &language, &units, &options, &folder.join(FOLDER), &mut |progress| {

@@ -16,6 +16,9 @@ const MAX_LICENCES: usize = 8;
 /// Every so-manieth document of a contributor is kept out of training, to measure on.
 const HELD_OUT_EVERY: usize = 12;
 
+/// Fewer documents of a contributor are all needed for training.
+const HELD_OUT_LEAST: usize = 4;
+
 /// A contributor and its documents.
 #[derive(Clone, Debug)]
 pub struct Source {
@@ -172,10 +175,11 @@ fn choose(mut corpus: Corpus) -> Corpus {
             left -= if kept { document.text.len() } else { 0 };
             kept
         });
+        let every = held_out_every(source.documents.len());
         let mut number = 0;
         let (held_out, documents) = source.documents.drain(..).partition(|_| {
             number += 1;
-            number % HELD_OUT_EVERY == 0
+            number % every == 0
         });
         source.held_out = held_out;
         source.documents = documents;
@@ -183,6 +187,11 @@ fn choose(mut corpus: Corpus) -> Corpus {
     corpus.sources.retain(|source| !source.documents.is_empty());
     corpus.sources.sort_by(|a, b| a.url.cmp(&b.url));
     corpus
+}
+
+/// Every so-manieth of `documents` is held out; of a few, the last.
+fn held_out_every(documents: usize) -> usize {
+    if documents >= HELD_OUT_LEAST { HELD_OUT_EVERY.min(documents) } else { usize::MAX }
 }
 
 /// `tokio-rs/tokio` of a repository's URL.

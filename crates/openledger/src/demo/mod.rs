@@ -14,6 +14,7 @@ pub mod measure;
 pub mod network;
 pub mod pages;
 pub mod report;
+pub mod scale;
 pub mod serve;
 pub mod settle;
 pub mod story;
@@ -24,6 +25,7 @@ use crate::output::Output;
 use accounts::Accounts;
 use anyhow::Context as _;
 use journal::Journal;
+use scale::Scale;
 use std::{
     net::SocketAddr,
     path::PathBuf,
@@ -88,12 +90,13 @@ pub async fn run(options: Options, output: &Output) -> anyhow::Result<()> {
 
     story.chapter("train", "3. Train: a descriptor fixed first, checkpoints committed as they come");
     let ctx = train::context()?;
+    let scale = Scale::for_bytes(corpus.bytes());
     let trained =
-        train::run(&options.folder, &mut store, &accounts, &network, &mut journal, &mut story).await?;
+        train::run(&options.folder, scale, &mut store, &accounts, &network, &mut journal, &mut story).await?;
 
     story.chapter("cache", "4. Attribution cache: what each item did to the model");
     let cache =
-        attribute::run(&options.folder, &ctx, &trained, &accounts, &network, &mut journal, &mut story)
+        attribute::run(&options.folder, &ctx, scale, &trained, &accounts, &network, &mut journal, &mut story)
             .await?;
     let measured = tokio::task::block_in_place(|| measure::run(&ctx, &corpus, &trained, &cache, &mut story))?;
     report::tell_measured(&measured, &mut story);
@@ -116,21 +119,22 @@ pub async fn run(options: Options, output: &Output) -> anyhow::Result<()> {
     .await?;
 
     story.chapter("ask", "6. Ask, and pay by voucher");
+    let api = format!("http://{}", gateway.addr);
     let mut client = ask::client(gateway.addr, &accounts, &network).await?;
-    let questions = if options.questions.is_empty() {
-        ask::QUESTIONS.map(String::from).to_vec()
-    } else {
-        options.questions.clone()
+    let questions = match (&options.questions[..], &options.data) {
+        ([], None) => ask::QUESTIONS.map(String::from).to_vec(),
+        ([], Some(_)) => ask::openings(&corpus),
+        (asked, _) => asked.to_vec(),
     };
-    let answers = ask::run(&mut client, &questions, &mut journal, &mut story).await?;
+    let answers = ask::run(&options.folder, &api, &mut client, &questions, &mut journal, &mut story).await?;
 
     story.chapter("settle", "7. Settle: the escrow's income, to the last unit");
-    let settled = settle::run(&gateway, &network, &journal, &mut story).await?;
+    let settled = settle::run(&gateway, &network, &journal, &answers, &mut story).await?;
     journal.state.settled = true;
     journal.save()?;
 
     story.chapter("verify", "8. Verify: from an answer alone");
-    let verified = verify::run(&gateway, &network, &answers, &mut story).await?;
+    let verified = verify::run(&options.folder, &ctx, &api, &network, &answers, &mut story).await?;
 
     let summary = report::Summary {
         journal: &journal,
@@ -147,7 +151,7 @@ pub async fn run(options: Options, output: &Output) -> anyhow::Result<()> {
     let pages = if options.exit {
         None
     } else {
-        let pages = pages::Pages::new(gateway.addr, &network, &journal, client, &answers);
+        let pages = pages::Pages::new(gateway.addr, &network, &journal, client, &answers, &trained);
         Some(pages::serve(pages_address, pages).await?)
     };
     if output.is_json() {
@@ -160,8 +164,10 @@ pub async fn run(options: Options, output: &Output) -> anyhow::Result<()> {
             serve::MODEL,
             network.rpc
         ));
+        let settling = tokio::spawn(settle::keep_settling(gateway.app().clone()));
         crate::command::stop_signal().await.context("cannot wait for Ctrl-C")?;
         story.tell("Stopping.");
+        settling.abort();
     }
     gateway.shutdown().await;
     tokio::task::block_in_place(|| network.node.shutdown());

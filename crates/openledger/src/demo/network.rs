@@ -8,7 +8,7 @@ use ledger::Genesis;
 use std::{
     collections::BTreeMap,
     net::{Ipv4Addr, SocketAddr, TcpListener},
-    path::Path,
+    path::{Path, PathBuf},
     time::{Duration, Instant},
 };
 
@@ -26,6 +26,8 @@ pub struct Network {
     pub client: Client,
     /// Where its JSON-RPC answers.
     pub rpc: SocketAddr,
+    /// Its genesis document.
+    pub genesis: PathBuf,
 }
 
 /// How long the first block may take.
@@ -61,7 +63,7 @@ pub async fn start(folder: &Path, accounts: &Accounts, rpc: SocketAddr) -> anyho
         );
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    Ok(Network { client, rpc, node })
+    Ok(Network { client, rpc, node, genesis: folder.join("genesis.json") })
 }
 
 /// The address if its port is free, else one whose port is.

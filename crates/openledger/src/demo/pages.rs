@@ -1,16 +1,22 @@
 //! The explorer over the demo's node and gateway.
 
-use super::{ask, journal::Journal, network::Network};
+use super::{
+    ask,
+    journal::Journal,
+    network::Network,
+    train::{Spans, Trained},
+};
 use crate::rpc;
 use anyhow::Context as _;
+use attribution::{shares::NOVELTY_ONE, spans::Options};
 use explorer::{
     Explorer,
-    source::{Answer, Answers, Rpc, Segment, Source, SourceError},
+    source::{Answer, Answers, Item, Rpc, Segment, Source, SourceError},
 };
 use futures::future::BoxFuture;
 use primitives::Amount;
 use serde_json::Value;
-use std::{net::SocketAddr, sync::Arc};
+use std::{collections::BTreeMap, net::SocketAddr, sync::Arc};
 use tokio::sync::Mutex;
 
 /// Answers kept for the pages.
@@ -31,6 +37,8 @@ struct GatewayAnswers {
     /// Ids and questions, oldest first.
     asked: Mutex<Vec<(String, String)>>,
     client: Mutex<gateway::client::Client>,
+    spans: Arc<Spans>,
+    items: BTreeMap<String, Item>,
 }
 
 impl Pages {
@@ -41,6 +49,7 @@ impl Pages {
         journal: &Journal,
         client: gateway::client::Client,
         answers: &[ask::Answered],
+        trained: &Trained,
     ) -> Pages {
         Pages {
             rpc: NodeRpc(network.client.clone()),
@@ -50,6 +59,8 @@ impl Pages {
                 journal: journal.clone(),
                 asked: Mutex::new(answers.iter().map(|a| (a.id.clone(), a.prompt.clone())).collect()),
                 client: Mutex::new(client),
+                spans: trained.spans.clone(),
+                items: items(trained, journal),
             },
         }
     }
@@ -88,12 +99,8 @@ impl GatewayAnswers {
         let body: Value = self.http.get(url).send().await.ok()?.error_for_status().ok()?.json().await.ok()?;
         let asked = self.asked.lock().await;
         let prompt = asked.iter().find(|(known, _)| known == id).map(|(_, prompt)| prompt.clone());
-        Some(shown(
-            id,
-            &body,
-            prompt.unwrap_or_else(|| "A question that its payer keeps".into()),
-            &self.journal,
-        ))
+        let prompt = prompt.unwrap_or_else(|| "A question that its payer keeps".into());
+        Some(shown(id, &body, prompt, &self.journal, &self.spans))
     }
 }
 
@@ -121,7 +128,7 @@ impl Answers for GatewayAnswers {
     fn ask(&self, question: String) -> BoxFuture<'_, Result<String, String>> {
         Box::pin(async move {
             let mut client = self.client.lock().await;
-            let answered = ask::one(&mut client, &question, &self.journal)
+            let (answered, _) = ask::one(&mut client, &question, &self.journal)
                 .await
                 .map_err(|error| format!("{error:#}"))?;
             let mut asked = self.asked.lock().await;
@@ -133,13 +140,17 @@ impl Answers for GatewayAnswers {
         })
     }
 
+    fn item(&self, id: String) -> BoxFuture<'_, Option<Item>> {
+        Box::pin(async move { self.items.get(&id.to_ascii_lowercase()).cloned() })
+    }
+
     fn may_ask(&self) -> bool {
         true
     }
 }
 
 /// An answer as its page shows it, from what the gateway publishes.
-pub fn shown(id: &str, body: &Value, prompt: String, journal: &Journal) -> Answer {
+pub fn shown(id: &str, body: &Value, prompt: String, journal: &Journal, spans: &Spans) -> Answer {
     let owed = &body["openledger"];
     let name = |account: &str| {
         let found =
@@ -174,7 +185,7 @@ pub fn shown(id: &str, body: &Value, prompt: String, journal: &Journal) -> Answe
         model: text(&body["model_name"]),
         model_id: text(&owed["model"]),
         created: body["receipt"]["timeMs"].as_u64().unwrap_or(0) / 1000,
-        segments: segments(body, units, &sources),
+        segments: segments(body, units, &sources, spans),
         cost: serde_json::from_value::<Amount>(owed["fee"].clone())
             .map(|fee| fee.0.to_string())
             .unwrap_or_default(),
@@ -193,33 +204,63 @@ fn item_label(unit: &Value) -> String {
     label.split_once(": ").map_or(label, |(_, place)| place).to_string()
 }
 
-/// Cuts the answer's text by its spans; a span belongs to the contributor whose unit helped it most.
-fn segments(body: &Value, units: &[Value], sources: &[Source]) -> Vec<Segment> {
+/// Cuts the answer's text by its spans and by what stands word for word in a document. A span belongs to the contributor whose unit
+/// helped it most; what is repeated names its document, whoever's it is: overlap corroborates, it is not what pays.
+fn segments(body: &Value, units: &[Value], sources: &[Source], spans: &Spans) -> Vec<Segment> {
     let text = body["text"].as_str().unwrap_or_default();
-    let mut segments = Vec::new();
-    let mut at = 0;
-    let mut push = |from: usize, to: usize, source: Option<usize>| {
-        if let Some(part) = text.get(from..to).filter(|part| !part.is_empty()) {
-            segments.push(Segment { text: part.into(), source, verbatim: false });
-        }
-    };
+    let mut owned: Vec<(usize, usize, Option<usize>)> = Vec::new();
     for span in body["attribution"]["spans"].as_array().map(Vec::as_slice).unwrap_or_default() {
-        let bound = |i: usize| span["bytes"][i].as_u64().unwrap_or(0) as usize;
-        let (from, to) = (boundary(text, bound(0)), boundary(text, bound(1)));
-        if from < at || to <= from {
-            continue;
-        }
+        let bound = |i: usize| boundary(text, span["bytes"][i].as_u64().unwrap_or(0) as usize);
         let best = span["sources"]
             .as_array()
             .and_then(|s| s.iter().find_map(|s| units.iter().find(|u| u["unit"] == s[0])));
         let owner = best
             .and_then(|unit| sources.iter().position(|s| unit["owner"].as_str() == Some(s.account.as_str())));
-        push(at, from, None);
-        push(from, to, owner);
-        at = to;
+        owned.push((bound(0), bound(1), owner));
     }
-    push(at, text.len(), None);
-    segments
+    let report = spans.index.report(&spans.corpus, text, &Options::default());
+    let matches = report.map(|report| report.matches).unwrap_or_default();
+    let mut cuts: Vec<usize> = owned.iter().flat_map(|(from, to, _)| [*from, *to]).collect();
+    cuts.extend(matches.iter().flat_map(|m| [boundary(text, m.bytes.start), boundary(text, m.bytes.end)]));
+    cuts.extend([0, text.len()]);
+    cuts.sort_unstable();
+    cuts.dedup();
+    let piece = |pair: &[usize]| {
+        let (from, to) = (pair[0], pair[1]);
+        let repeated = matches.iter().find(|m| m.bytes.start <= from && to <= m.bytes.end);
+        let document =
+            repeated.and_then(|m| spans.corpus.documents().get(m.sources.first()?.document as usize));
+        Some(Segment {
+            text: text.get(from..to)?.into(),
+            source: owned.iter().find(|(start, end, _)| *start <= from && to <= *end).and_then(|(.., o)| *o),
+            verbatim: document.map(|document| document.name.clone()),
+        })
+    };
+    cuts.windows(2).filter_map(piece).collect()
+}
+
+/// What the pages say of each item: where it comes from, never its text.
+fn items(trained: &Trained, journal: &Journal) -> BTreeMap<String, Item> {
+    let mut items = BTreeMap::new();
+    for unit in &trained.units {
+        let contributor = &journal.state.contributors[unit.contributor];
+        let item = items.entry(unit.item.to_string()).or_insert_with(|| Item {
+            id: unit.item.to_string(),
+            label: unit.label.clone(),
+            contributor: contributor.name.clone(),
+            account: contributor.account.to_string(),
+            licence: contributor.licence.clone(),
+            datanet: journal.state.datanet.unwrap_or_default().to_string(),
+            contribution: contributor.contribution.unwrap_or_default().to_string(),
+            model: trained.id.to_string(),
+            novelty_ppm: (u64::from(unit.novelty) * 1_000_000 / u64::from(NOVELTY_ONE)) as u32,
+            units: 0,
+            tokens: 0,
+        });
+        item.units += 1;
+        item.tokens += u64::from(unit.tokens);
+    }
+    items
 }
 
 /// The nearest place at or after `byte` where a character begins.

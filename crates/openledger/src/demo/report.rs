@@ -38,6 +38,7 @@ impl Summary<'_> {
     pub fn json(&self) -> Value {
         let state = &self.journal.state;
         let items: u64 = state.contributors.iter().map(|c| c.items).sum();
+        let measured = self.measured.documents > 0;
         let units = |amount: primitives::Amount| amount.0.to_string();
         json!({
             "items": items,
@@ -52,10 +53,10 @@ impl Summary<'_> {
             "conserved": self.settled.conserved,
             "verified": self.verified.verified,
             "replayed": self.verified.replayed,
-            "source_top1": self.measured.paid.top1,
-            "source_top3": self.measured.paid.top3,
+            "source_top1": measured.then_some(self.measured.paid.top1),
+            "source_top3": measured.then_some(self.measured.paid.top3),
             "source_chance": self.measured.chance,
-            "source_bm25": self.measured.bm25.top1,
+            "source_bm25": measured.then_some(self.measured.bm25.top1),
             "seconds": self.seconds,
             "data_dir": self.data_dir,
         })
@@ -65,6 +66,10 @@ impl Summary<'_> {
 /// Tells the measurement.
 pub fn tell_measured(measured: &Measured, story: &mut Story) {
     let percent = |x: f64| format!("{:.0} %", 100.0 * x);
+    if measured.documents == 0 {
+        story.tell("not measured: no document is long enough and could be spared from training");
+        return;
+    }
     story.tell(format!(
         "measured on {} held-out documents: the right contributor is paid most for {} [{} to {}], is among the first three for {}; BM25 names it \
          first for {}, chance for {}",

@@ -4,12 +4,15 @@ use super::{
     accounts::Accounts, attribute::RATES, contribute::fund, journal::Journal, network::Network, story::Story,
     train::Trained,
 };
-use crate::transaction::send;
+use crate::{
+    serving::{Description, ServedUnit, Serving},
+    transaction::send,
+};
 use alloy_primitives::{B256, U256};
 use alloy_sol_types::SolCall;
 use anyhow::Context as _;
 use attribution::influence::cache::Cache;
-use compute::{Account, Worker, engine::Unit, fee::Price, language::LanguageEngine};
+use compute::{Account, Worker, fee::Price};
 use gateway::{GatewayConfig, Handle, Offered, RpcLedger};
 use interfaces::{addresses::OPERATORS, operators::IOperators};
 use ops::Ctx;
@@ -41,24 +44,8 @@ pub async fn run(
         journal.state.operator_ready = true;
         journal.save()?;
     }
-    let datanet = journal.state.datanet.unwrap_or(B256::ZERO);
-    let units = trained
-        .units
-        .iter()
-        .map(|unit| {
-            let contributor = &journal.state.contributors[unit.contributor];
-            Unit {
-                datanet,
-                item: unit.item,
-                owner: contributor.account,
-                tokens: unit.tokens,
-                novelty: unit.novelty,
-                label: format!("{}: {}", contributor.name, unit.label),
-            }
-        })
-        .collect();
-    let engine = LanguageEngine::new(trained.model.clone(), trained.tokenizer.clone(), cache, units, *ctx)?;
-    let worker = Worker::new(trained.id, MODEL, engine);
+    let serving = describe(folder, trained, journal)?;
+    let worker = Worker::new(trained.id, MODEL, serving.engine(*ctx, cache)?);
     let key = &accounts.operator;
     let operator = || Account::from_bytes(&key.to_bytes().0);
     let config = GatewayConfig {
@@ -81,6 +68,38 @@ pub async fn run(
         RATES.1
     ));
     Ok(handle)
+}
+
+/// Writes what serving the model takes into the demo's folder: `openledger model serve` and `openledger verify --replay` read it.
+fn describe(folder: &Path, trained: &Trained, journal: &Journal) -> anyhow::Result<Serving> {
+    let datanet = journal.state.datanet.unwrap_or(B256::ZERO);
+    let units: Vec<ServedUnit> = trained
+        .units
+        .iter()
+        .map(|unit| {
+            let contributor = &journal.state.contributors[unit.contributor];
+            let last = unit.example.targets.last().copied();
+            ServedUnit {
+                datanet,
+                item: unit.item,
+                owner: contributor.account,
+                contributor: unit.contributor as u32,
+                document: unit.document,
+                novelty: unit.novelty,
+                label: format!("{}: {}", contributor.name, unit.label),
+                text: unit.example.tokens.iter().copied().chain(last).collect(),
+            }
+        })
+        .collect();
+    let weights = Path::new(super::train::FOLDER).join(model::train::MODEL_DIR);
+    trained.tokenizer.save(&folder.join(&weights))?;
+    let description = Description {
+        weights,
+        cache: super::attribute::FOLDER.into(),
+        run: Some(super::train::FOLDER.into()),
+        ..Serving::describe(trained.id, MODEL)
+    };
+    Serving::write(folder, description, &units)
 }
 
 async fn stand(model: B256, accounts: &Accounts, network: &Network, endpoint: &str) -> anyhow::Result<()> {

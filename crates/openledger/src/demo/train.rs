@@ -1,12 +1,18 @@
 //! Stage 2: a small language model, trained to completion by a descriptor that was fixed on the ledger first. The seed of its
 //! order comes from a block that nobody knew when the descriptor was registered, so that a trainer cannot pick it (RULEBOOK R2e).
 
-use super::{accounts::Accounts, contribute::Store, journal::Journal, network::Network, story::Story};
+use super::{
+    accounts::Accounts, contribute::Store, journal::Journal, network::Network, scale::Scale, story::Story,
+};
 use crate::transaction::send;
 use alloy_primitives::{B256, U256};
 use alloy_sol_types::SolCall;
 use anyhow::{Context as _, ensure};
-use attribution::{influence::language, shares::NOVELTY_ONE};
+use attribution::{
+    influence::language,
+    shares::NOVELTY_ONE,
+    spans::{Corpus, Index},
+};
 use interfaces::{
     addresses::MODELS,
     models::{IModels, model_id},
@@ -14,21 +20,13 @@ use interfaces::{
 use model::{Config, Example, Model, Progress, Tokenizer, TrainOptions, data::Items, train};
 use ops::Ctx;
 use primitives::{Domain, hash::hash, licence::Use};
-use std::{ops::ControlFlow, path::Path, time::Duration};
+use std::{ops::ControlFlow, path::Path, sync::Arc, time::Duration};
 use vault::vault::training::Query;
 
 /// Folder of the run inside the demo's.
-const FOLDER: &str = "run";
+pub const FOLDER: &str = "run";
 /// Tokens of a unit, and of the context it is trained in.
 pub const UNIT_TOKENS: usize = 256;
-/// Tokens of the vocabulary.
-const VOCABULARY: usize = 2048;
-/// Layers, heads and width of the model.
-const SHAPE: (usize, usize, usize) = (4, 4, 128);
-/// Units of a step.
-const BATCH: usize = 16;
-/// Times that training goes through the units.
-const EPOCHS: u64 = 3;
 /// Checkpoints committed to the ledger.
 const CHECKPOINTS: u64 = 4;
 /// Marks where a text begins and ends.
@@ -69,6 +67,17 @@ pub struct Trained {
     pub seed: u64,
     /// Root of the final weights and moments.
     pub final_root: B256,
+    /// The documents it was trained on, to find what an answer repeats word for word.
+    pub spans: Arc<Spans>,
+}
+
+/// Documents and the index over them.
+#[derive(Debug)]
+pub struct Spans {
+    /// The documents; owners are indices of contributors in the journal.
+    pub corpus: Corpus,
+    /// Their index.
+    pub index: Index,
 }
 
 /// The arithmetic's context: all cores.
@@ -85,6 +94,7 @@ pub fn examples(end: u32, tokens: &[u32]) -> Vec<Example> {
 /// Freezes the training set, registers the model, trains it and commits its checkpoints.
 pub async fn run(
     folder: &Path,
+    scale: Scale,
     store: &mut Store,
     accounts: &Accounts,
     network: &Network,
@@ -94,18 +104,18 @@ pub async fn run(
     let folder = folder.join(FOLDER);
     std::fs::create_dir_all(&folder)?;
     let (texts, set) = read_set(store, journal)?;
-    let tokenizer = tokenizer(&folder, &texts)?;
+    let tokenizer = tokenizer(&folder, &texts, scale)?;
     let end = tokenizer.token(END_OF_TEXT).context("the tokenizer has its mark")?;
     let units = cut(&texts, &tokenizer, end)?;
-    let (layers, heads, width) = SHAPE;
+    let Scale { layers, heads, width, batch, .. } = scale;
     let config = Config {
         end_tokens: vec![end],
         begin_token: Some(end),
         ..Config::llama(tokenizer.vocabulary(), layers, heads, heads, width, UNIT_TOKENS)
     };
-    let steps = EPOCHS * (units.len() as u64).div_ceil(BATCH as u64);
+    let steps = scale.steps(units.len());
     let checkpoint_every = (steps / CHECKPOINTS).next_multiple_of(16).max(16);
-    let mut options = TrainOptions { checkpoint_every, ..TrainOptions::new(steps, BATCH) };
+    let mut options = TrainOptions { checkpoint_every, ..TrainOptions::new(steps, batch) };
     let data = Items::new(units.iter().map(|u| u.example.clone()).collect())?;
     story.tell(format!(
         "{} units of up to {UNIT_TOKENS} tokens from {} documents under training set {set}; {} parameters, {steps} steps",
@@ -122,7 +132,14 @@ pub async fn run(
     )
     .await?;
     let model = Model::load(&folder.join(train::MODEL_DIR))?;
-    Ok(Trained { model, tokenizer, units, id, seed, final_root })
+    let documents = texts.iter().map(|t| {
+        let contributor = &journal.state.contributors[t.contributor].name;
+        (format!("{contributor}: {}", t.label), t.contributor as u32, t.text.as_str())
+    });
+    let corpus = Corpus::new(documents)?;
+    let index = Index::build(&corpus);
+    let spans = Arc::new(Spans { corpus, index });
+    Ok(Trained { model, tokenizer, units, id, seed, final_root, spans })
 }
 
 /// A document of the training set.
@@ -157,11 +174,12 @@ fn read_set(store: &mut Store, journal: &mut Journal) -> anyhow::Result<(Vec<Tex
     Ok((texts, root))
 }
 
-fn tokenizer(folder: &Path, texts: &[Text]) -> anyhow::Result<Tokenizer> {
+fn tokenizer(folder: &Path, texts: &[Text], scale: Scale) -> anyhow::Result<Tokenizer> {
     if let Ok(tokenizer) = Tokenizer::load(folder) {
         return Ok(tokenizer);
     }
-    let tokenizer = Tokenizer::train_bpe(texts.iter().map(|t| t.text.as_str()), VOCABULARY, &[END_OF_TEXT])?;
+    let tokenizer =
+        Tokenizer::train_bpe(texts.iter().map(|t| t.text.as_str()), scale.vocabulary, &[END_OF_TEXT])?;
     tokenizer.save(folder)?;
     Ok(tokenizer)
 }

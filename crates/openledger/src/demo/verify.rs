@@ -1,17 +1,22 @@
-//! Stage 8: every answer is verified from what is public, and re-executed from what its operator kept.
+//! Stage 8: every answer is verified from what its payer keeps and what is public, with the genesis alone trusted, and run again from
+//! scratch: the attribution cache too is built anew, so that nothing computed earlier is believed.
 
-use super::{ask::Answered, network::Network, story::Story};
-use crate::evidence::{self, Link};
-use anyhow::Context as _;
-use gateway::Handle;
-use serde_json::Value;
+use super::{ask, network::Network, story::Story};
+use crate::{
+    evidence::{self, Link, Saved, State, link, replay},
+    light::{LightLedger, read_genesis},
+    serving::Serving,
+};
+use attribution::influence::cache::Stage;
+use ops::Ctx;
+use std::path::Path;
 
 /// What was checked.
 #[derive(Clone, Debug, Default)]
 pub struct Verified {
     /// Whether every link of every answer holds.
     pub verified: bool,
-    /// Whether every answer and its attribution were re-executed to the same bits.
+    /// Whether the cache, every answer and its attribution were executed again to the same bits.
     pub replayed: bool,
     /// In words.
     pub checks: Vec<String>,
@@ -19,62 +24,66 @@ pub struct Verified {
 
 /// Verifies the answers.
 pub async fn run(
-    gateway: &Handle,
+    folder: &Path,
+    ctx: &Ctx,
+    api: &str,
     network: &Network,
-    answers: &[Answered],
+    answers: &[ask::Answered],
     story: &mut Story,
 ) -> anyhow::Result<Verified> {
-    let http = reqwest::Client::new();
-    let mut verified = Verified { verified: true, replayed: true, checks: Vec::new() };
+    let mut ledger = LightLedger::new(network.client.clone(), read_genesis(&network.genesis)?)?;
+    let serving = Serving::open(folder)?;
+    let scratch = replay::scratch(&folder.join("replay"))?;
+    let (mut all_hold, mut all_again, mut checks) = (true, true, Vec::new());
+    let mut note = |id: &str, links: &[Link], holds: &mut bool| {
+        *holds &= evidence::complete(links);
+        checks.extend(links.iter().map(|link| format!("{id}: {}", evidence::line(link))));
+    };
+    let mut bundles = Vec::new();
     for (number, answer) in answers.iter().enumerate() {
-        let url = format!("http://{}/v1/attributions/{}", gateway.addr, answer.id);
-        let published: Value = http.get(url).send().await?.error_for_status()?.json().await?;
-        let links = evidence::check(&network.client, &published).await;
+        let path = ask::saved_path(folder, &answer.id);
+        let saved = Saved::read(&path.to_string_lossy(), api).await?;
+        // The file is complete now: the batch and its proof are in it, and it needs no operator any more.
+        saved.write(&path)?;
+        let links = evidence::check(&mut ledger, &saved).await;
         if number == 0 {
             story.tell(format!("answer {}", answer.id));
             for link in &links {
-                story.tell(line(link));
+                story.tell(evidence::line(link));
             }
         }
-        verified.verified &= links.iter().all(|link| link.holds);
-        verified.checks.extend(links.iter().map(|link| format!("{}: {}", answer.id, line(link))));
+        note(&answer.id, &links, &mut all_hold);
+        bundles.push((answer.id.clone(), saved.bundle()?));
     }
-    for model in gateway.app().models.values() {
-        for answer in answers {
-            story.progress(format!("replaying answer {}", answer.id));
-            let outcome = replay(model, &answer.id);
-            let text = match &outcome {
-                Ok(()) => {
-                    format!("{}: generation and attribution re-executed, every bit the same", answer.id)
-                }
-                Err(error) => format!("{}: {error:#}", answer.id),
+    story.tell("now from scratch: the attribution cache is built again, then each answer generated and attributed with it");
+    let (replayer, root) = tokio::task::block_in_place(|| {
+        replay::Replayer::build(&serving, *ctx, scratch.path(), &mut |progress| {
+            let what = match progress.stage {
+                Stage::Features => "gradients of the units",
+                Stage::Curvature => "curvature of the loss",
+                Stage::Influence => "influence of the units",
+                Stage::Rule => "floor and cap",
             };
-            verified.replayed &= outcome.is_ok();
-            verified.checks.push(text);
+            story.progress(format!("{what}, again: {} of {}", progress.done, progress.total));
+        })
+    })?;
+    let cache = link("cache replay", replay::cache_link(&mut ledger, &serving, root).await);
+    story.tell(evidence::line(&cache));
+    note("cache", &[cache], &mut all_again);
+    for (id, bundle) in &bundles {
+        let again = tokio::task::block_in_place(|| replayer.answer(bundle));
+        let again = link("answer replay", again);
+        if again.state != State::Holds {
+            story.tell(evidence::line(&again));
         }
+        note(id, &[again], &mut all_again);
     }
-    let word = |holds| if holds { "hold" } else { "DO NOT hold" };
+    let word = |holds| if holds { "hold" } else { "DO NOT all hold" };
     story.tell(format!(
-        "{} answers: all links {}; generation and attribution re-executed {}",
+        "{} answers: the links {}; generation and attribution executed again {}",
         answers.len(),
-        word(verified.verified),
-        if verified.replayed { "to the same bits" } else { "and DIFFERENT" },
+        word(all_hold),
+        if all_again { "to the same bits" } else { "came out DIFFERENT" },
     ));
-    Ok(verified)
-}
-
-fn line(link: &Link) -> String {
-    format!("{} {:<12} {}", if link.holds { "ok " } else { "BAD" }, link.name, link.detail)
-}
-
-/// Re-executes an answer from the log's entry and compares the bits.
-fn replay(model: &gateway::server::ServedModel, id: &str) -> anyhow::Result<()> {
-    let id = id.parse().map_err(|_| anyhow::anyhow!("not an answer's id"))?;
-    let entry = {
-        let log = model.recorder.log();
-        let sequence = log.find(&id).context("the log has no such answer")?;
-        log.entry(sequence)?.context("the log has no such entry")?
-    };
-    tokio::task::block_in_place(|| compute::replay::replay(&model.worker, &entry))?;
-    Ok(())
+    Ok(Verified { verified: all_hold, replayed: all_again, checks })
 }

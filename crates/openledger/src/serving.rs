@@ -1,0 +1,251 @@
+//! A served model as a folder: what an operator needs to answer and attribute, and an auditor to run it again.
+//!
+//! ```text
+//! serving.json    this description; paths are relative to the folder
+//! weights/        the model, with its tokenizer
+//! cache/          the attribution cache whose root the ledger holds
+//! units.jsonl     a unit a line, in the cache's order: whose it is, and its tokens
+//! run/            the training run: manifest, log of steps, checkpoints (for `verify --replay-training`)
+//! ```
+//! `openledger demo` writes one. The units' tokens are contributed text: the folder is as private as the Datanets it came from
+//! (RULEBOOK R15: trainers and operators see plaintext).
+
+use alloy_primitives::{Address, B256};
+use anyhow::{Context as _, bail, ensure};
+use attribution::influence::{
+    cache::{self, Cache, CacheError, UnitMeta},
+    language::{Language, scored_tokens},
+};
+use compute::engine::Unit;
+use model::{Example, Model, Tokenizer};
+use ops::Ctx;
+use serde::{Deserialize, Serialize};
+use std::{
+    fs::File,
+    io::{BufRead, BufReader, BufWriter, Read as _, Write as _},
+    path::{Path, PathBuf},
+};
+
+/// Name of the description.
+pub const FILE: &str = "serving.json";
+/// Version of the description's meaning.
+const VERSION: u32 = 1;
+/// Largest description.
+const MAX_DESCRIPTION_BYTES: u64 = 1 << 20;
+/// Longest line of `units.jsonl`.
+const MAX_UNIT_BYTES: u64 = 4 << 20;
+
+/// `serving.json`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Description {
+    /// 1.
+    pub version: u32,
+    /// The model's id on the ledger.
+    pub model: B256,
+    /// The name by which requests choose it.
+    pub name: String,
+    /// Folder of the weights and the tokenizer.
+    pub weights: PathBuf,
+    /// Folder of the attribution cache.
+    pub cache: PathBuf,
+    /// File of the units.
+    pub units: PathBuf,
+    /// Folder of the training run, where it is handed on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run: Option<PathBuf>,
+}
+
+/// A line of `units.jsonl`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ServedUnit {
+    /// The Datanet it was contributed to.
+    pub datanet: B256,
+    /// The item it is cut from.
+    pub item: B256,
+    /// Account that is paid.
+    pub owner: Address,
+    /// Number of the owner in the cache.
+    pub contributor: u32,
+    /// Number of the document in the training set.
+    pub document: u32,
+    /// Novelty in parts of `attribution::shares::NOVELTY_ONE`.
+    pub novelty: u32,
+    /// Where it stands, for people.
+    pub label: String,
+    /// Its tokens, from the one that the first is predicted from.
+    pub text: Vec<u32>,
+}
+
+impl ServedUnit {
+    /// What the model is run on.
+    pub fn example(&self) -> Example {
+        Example::next_token(&self.text)
+    }
+
+    /// Tokens whose loss is taken.
+    pub fn tokens(&self) -> u32 {
+        // A unit has at most a context of tokens.
+        u32::try_from(scored_tokens(&self.example())).unwrap_or(u32::MAX)
+    }
+
+    /// As the operator's engine has it.
+    fn unit(&self) -> Unit {
+        let ServedUnit { datanet, item, owner, contributor: _, document: _, novelty, label, text: _ } = self;
+        Unit {
+            datanet: *datanet,
+            item: *item,
+            owner: *owner,
+            tokens: self.tokens(),
+            novelty: *novelty,
+            label: label.clone(),
+        }
+    }
+
+    fn meta(&self) -> UnitMeta {
+        let ServedUnit { item, contributor, document, novelty, .. } = self;
+        UnitMeta {
+            id: *item,
+            document: *document,
+            owner: *contributor,
+            tokens: self.tokens(),
+            novelty: *novelty,
+        }
+    }
+}
+
+/// A served model, opened.
+#[derive(Debug)]
+pub struct Serving {
+    folder: PathBuf,
+    /// What it is.
+    pub description: Description,
+}
+
+impl Serving {
+    /// Opens the folder.
+    pub fn open(folder: &Path) -> anyhow::Result<Serving> {
+        let path = folder.join(FILE);
+        let size = std::fs::metadata(&path)
+            .with_context(|| {
+                format!(
+                    "{} is no served model: it has no {FILE} (`openledger demo` makes one)",
+                    folder.display()
+                )
+            })?
+            .len();
+        ensure!(size <= MAX_DESCRIPTION_BYTES, "{} has {size} bytes, too many", path.display());
+        let text = std::fs::read_to_string(&path)?;
+        let description: Description = serde_json::from_str(&text)
+            .with_context(|| format!("{} does not describe a served model", path.display()))?;
+        ensure!(
+            description.version == VERSION,
+            "{} is of version {}, this program reads version {VERSION}",
+            path.display(),
+            description.version
+        );
+        Ok(Serving { folder: folder.into(), description })
+    }
+
+    /// Describes the model in `folder` and lists its units there.
+    pub fn write(folder: &Path, description: Description, units: &[ServedUnit]) -> anyhow::Result<Serving> {
+        let path = folder.join(&description.units);
+        let mut file = BufWriter::new(
+            tempfile::NamedTempFile::new_in(folder)
+                .with_context(|| format!("cannot write in {}", folder.display()))?,
+        );
+        for unit in units {
+            serde_json::to_writer(&mut file, unit)?;
+            file.write_all(b"\n")?;
+        }
+        let file = file.into_inner().map_err(|error| error.into_error())?;
+        file.as_file().sync_all()?;
+        file.persist(&path).with_context(|| format!("cannot write {}", path.display()))?;
+        let mut file = tempfile::NamedTempFile::new_in(folder)?;
+        file.write_all(&serde_json::to_vec_pretty(&description)?)?;
+        file.as_file().sync_all()?;
+        file.persist(folder.join(FILE))?;
+        Ok(Serving { folder: folder.into(), description })
+    }
+
+    /// A description with the default paths.
+    pub fn describe(model: B256, name: &str) -> Description {
+        Description {
+            version: VERSION,
+            model,
+            name: name.into(),
+            weights: "weights".into(),
+            cache: "cache".into(),
+            units: "units.jsonl".into(),
+            run: None,
+        }
+    }
+
+    /// The units, in the cache's order.
+    pub fn units(&self) -> anyhow::Result<Vec<ServedUnit>> {
+        let path = self.folder.join(&self.description.units);
+        let file = File::open(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        let mut reader = BufReader::new(file);
+        let mut units = Vec::new();
+        loop {
+            let mut line = Vec::new();
+            let read = reader.by_ref().take(MAX_UNIT_BYTES).read_until(b'\n', &mut line)?;
+            if read == 0 {
+                break;
+            }
+            if read as u64 == MAX_UNIT_BYTES {
+                bail!("{} line {}: longer than {MAX_UNIT_BYTES} bytes", path.display(), units.len() + 1);
+            }
+            let unit: ServedUnit = serde_json::from_slice(&line)
+                .with_context(|| format!("{} line {}", path.display(), units.len() + 1))?;
+            ensure!(unit.text.len() > 1, "{} line {}: a unit without text", path.display(), units.len() + 1);
+            units.push(unit);
+        }
+        ensure!(!units.is_empty(), "{} lists no unit", path.display());
+        Ok(units)
+    }
+
+    /// Weights and tokenizer.
+    pub fn model(&self) -> anyhow::Result<(Model, Tokenizer)> {
+        let folder = self.folder.join(&self.description.weights);
+        Ok((Model::load(&folder)?, Tokenizer::load(&folder)?))
+    }
+
+    /// The attribution cache as it was built.
+    pub fn cache(&self) -> Result<Cache, CacheError> {
+        Cache::open(&self.folder.join(&self.description.cache))
+    }
+
+    /// Folder of the training run.
+    pub fn run(&self) -> anyhow::Result<PathBuf> {
+        let run = self.description.run.as_ref();
+        let run = run.context("the folder holds no training run: only its trainer can replay it")?;
+        Ok(self.folder.join(run))
+    }
+
+    /// The engine that answers and attributes with `cache`.
+    pub fn engine(&self, ctx: Ctx, cache: Cache) -> anyhow::Result<compute::LanguageEngine> {
+        let (model, tokenizer) = self.model()?;
+        let units = self.units()?.iter().map(ServedUnit::unit).collect();
+        Ok(compute::LanguageEngine::new(model, tokenizer, cache, units, ctx)?)
+    }
+
+    /// Builds the attribution cache again from weights and units, in `folder`, with the options it was built with. Nothing of the
+    /// cache that is there is read but those options.
+    pub fn rebuild_cache(
+        &self,
+        ctx: &Ctx,
+        folder: &Path,
+        progress: &mut dyn FnMut(cache::Progress),
+    ) -> anyhow::Result<Cache> {
+        let options = self.cache()?.commitment().options;
+        let (model, _) = self.model()?;
+        let units = self.units()?;
+        let examples: Vec<Example> = units.iter().map(ServedUnit::example).collect();
+        let units: Vec<cache::Unit<'_, Example>> =
+            units.iter().zip(&examples).map(|(unit, item)| cache::Unit { item, meta: unit.meta() }).collect();
+        let language = Language::new(&model);
+        Ok(cache::build(ctx, &language, &units, &options, folder, progress)?)
+    }
+}
