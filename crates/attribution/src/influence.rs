@@ -27,7 +27,9 @@
 pub mod cache;
 pub mod curvature;
 pub mod dual;
+pub mod group;
 pub mod language;
+pub mod methods;
 pub mod perceptron;
 pub mod projection;
 pub mod query;

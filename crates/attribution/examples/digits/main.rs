@@ -1,64 +1,44 @@
-//! Measures attribution against retraining on scikit-learn's digits: the table of docs/benchmarks/attribution.md.
+//! Measures attribution against retraining on scikit-learn's digits: the tables of docs/benchmarks/attribution.md.
 //!
-//! `OPENLEDGER_DATA=<folder> cargo run --release -p attribution --example digits`; the folder holds `digits/*.npz` as that page describes.
+//! `OPENLEDGER_DATA=<folder> cargo run --release -p attribution --example digits [-- FILE.json]`; the folder holds `digits/*.npz` as that
+//! page describes. With a file name, the rows are also written there as JSON, for `benches/peers`.
 
+mod data;
+mod mislabels;
 mod npz;
 
 use anyhow::{Context as _, Result};
 use attribution::{
     influence::{
-        dual::Dual,
+        dual::{Dual, Rows},
+        methods::{DataInf, EkFac, Fitted, GaussNewton, Gradients, Method, Trak},
         perceptron::{Dense, Perceptron},
     },
-    metrics::{Retraining, auc, lds},
-    valuation::knn::{self, Points},
+    metrics::{Retraining, lds},
 };
-use npz::Array;
+use data::{Digits, rows};
 use ops::Ctx;
-use std::{collections::BTreeMap, path::PathBuf, time::Instant};
+use serde::Serialize;
+use std::{path::PathBuf, time::Instant};
 
-type Arrays = BTreeMap<String, Array>;
+/// Owners that items are dealt to for contributor queries.
+const CONTRIBUTORS: usize = 32;
 
-struct Digits {
-    train: (Vec<f32>, Vec<u32>),
-    test: (Vec<f32>, Vec<u32>),
-    subsets: Vec<Vec<u32>>,
-}
-
-fn digits(data: &Arrays) -> Digits {
-    let part = |x: &str, y: &str| (data[x].f32(), data[y].u32());
-    let subsets = (0..data["subsets"].shape[0])
-        .map(|s| {
-            let flags = data["subsets"].part(s);
-            (0u32..).zip(&flags.values).filter(|(_, flag)| **flag > 0.0).map(|(i, _)| i).collect()
-        })
-        .collect();
-    Digits { train: part("Xtr", "Ytr"), test: part("Xte", "Yte"), subsets }
-}
-
-/// Minus the loss, `[subset][query]`, averaged over seeds when there are any.
-fn truth(digits: &Digits, loss: &Array) -> Retraining {
-    let (subsets, queries) = (digits.subsets.len(), digits.test.1.len());
-    let seeds = loss.values.len() / (subsets * queries);
-    let at = |s: usize, q: usize| {
-        let of_seed = |seed: usize| -loss.values[(seed * subsets + s) * queries + q];
-        (0..seeds).map(of_seed).sum::<f64>() / seeds as f64
-    };
-    let quality = (0..subsets).map(|s| (0..queries).map(|q| at(s, q)).collect()).collect();
-    Retraining { subsets: digits.subsets.clone(), quality }
-}
-
-fn transposed(rows: usize, columns: usize, x: &[f32]) -> Vec<f32> {
-    (0..columns).flat_map(|c| (0..rows).map(move |r| x[r * columns + c])).collect()
-}
-
-fn perceptron(models: &Arrays, prefix: &str, index: usize) -> Perceptron {
-    let part = |i: usize| models[&format!("{prefix}p{i}")].part(index).f32();
-    let dense = |w: usize, inputs: usize, outputs: usize| Dense {
-        weight: transposed(inputs, outputs, &part(w)),
-        bias: part(w + 1),
-    };
-    Perceptron::new(vec![dense(0, 64, 64), dense(2, 64, 10)]).expect("widths chain")
+/// One row of a table.
+#[derive(Clone, Debug, Serialize)]
+struct Row {
+    /// Who: `ours`, or the project measured beside.
+    who: &'static str,
+    /// On which model.
+    task: &'static str,
+    method: String,
+    /// LDS and its 95 % interval, or an AUC.
+    value: f64,
+    low: f64,
+    high: f64,
+    fit_seconds: f64,
+    /// Of 100 queries together.
+    query_seconds: f64,
 }
 
 /// Median of five runs.
@@ -74,61 +54,106 @@ fn timed<T>(mut run: impl FnMut() -> T) -> (T, f64) {
     (last.expect("five runs"), times[2])
 }
 
-fn rows(scores: &[f32], items: usize) -> Vec<Vec<f64>> {
-    scores.chunks_exact(items).map(|row| row.iter().map(|x| f64::from(*x)).collect()).collect()
+/// A task: models, data, and what retraining did.
+struct Task<'a> {
+    name: &'static str,
+    digits: &'a Digits,
+    truth: &'a Retraining,
 }
 
-/// LDS of the mean over `models` of damped Gauss-Newton influence, with the time to fit and to ask all queries.
-fn gauss_newton(
-    ctx: &Ctx,
-    digits: &Digits,
-    truth: &Retraining,
-    models: &[Perceptron],
-    damping: f64,
-    rank: usize,
-) -> Result<String> {
-    let (x, y) = &digits.train;
-    let (fitted, fit) = timed(|| -> Result<Vec<Dual>> {
-        let fit =
-            |m: &Perceptron| Dual::fit(ctx, &m.curvature(ctx, x), &m.gradients(ctx, x, y), damping, rank);
-        models.iter().map(|m| Ok(fit(m)?)).collect()
-    });
-    let fitted = fitted?;
-    let (scores, ask) = timed(|| -> Result<Vec<f32>> {
-        let mut sum = vec![0.0; y.len() * digits.test.1.len()];
-        for (dual, model) in fitted.iter().zip(models) {
-            let queries = model.gradients(ctx, &digits.test.0, &digits.test.1);
-            sum.iter_mut().zip(dual.scores(ctx, &queries)?).for_each(|(sum, x)| *sum += x);
+impl Task<'_> {
+    /// LDS of the mean over `models`, with the time to fit (gradients included) and to ask all queries.
+    fn measure(&self, ctx: &Ctx, models: &[Perceptron], method: &dyn Method) -> Result<Row> {
+        let (x, y) = &self.digits.train;
+        let fit = |m: &Perceptron| -> Result<Box<dyn Fitted>> {
+            let train = m.gradients(ctx, x, y);
+            // Only the methods with curvature pay for its rows.
+            let curvature = if method.name().starts_with("Gauss") || method.name().starts_with("EK") {
+                m.curvature(ctx, x)
+            } else {
+                Rows::default()
+            };
+            Ok(method.fit(ctx, &curvature, &train)?)
+        };
+        let (fitted, fit) = timed(|| models.iter().map(fit).collect::<Result<Vec<_>>>());
+        let fitted = fitted?;
+        let (scores, ask) = timed(|| -> Result<Vec<f32>> {
+            let mut sum = vec![0.0; y.len() * self.digits.test.1.len()];
+            for (fitted, model) in fitted.iter().zip(models) {
+                let queries = model.gradients(ctx, &self.digits.test.0, &self.digits.test.1);
+                sum.iter_mut().zip(fitted.scores(ctx, &queries)?).for_each(|(sum, x)| *sum += x);
+            }
+            Ok(sum)
+        });
+        let lds = lds(&rows(&scores?, y.len()), self.truth, 1)?.lds;
+        let plural = if models.len() == 1 { "" } else { "s" };
+        Ok(Row {
+            who: "ours",
+            task: self.name,
+            method: format!("{}, {} model{plural}", method.name(), models.len()),
+            value: lds.value,
+            low: lds.low,
+            high: lds.high,
+            fit_seconds: fit,
+            query_seconds: ask,
+        })
+    }
+
+    /// The damping of `grid` with the highest LDS on every other retraining, and a task whose truth is the rest.
+    fn chosen(
+        &self,
+        ctx: &Ctx,
+        models: &[Perceptron],
+        rank: usize,
+        grid: &[f64],
+    ) -> Result<(f64, Retraining)> {
+        let part = |odd: usize| {
+            let pick = |i: &usize| i % 2 == odd;
+            let of = |i: usize| (self.truth.subsets[i].clone(), self.truth.quality[i].clone());
+            let (subsets, quality) = (0..self.truth.subsets.len()).filter(pick).map(of).unzip();
+            Retraining { subsets, quality }
+        };
+        let tuning = part(0);
+        let task = Task { truth: &tuning, ..*self };
+        let mut best = (f64::NEG_INFINITY, grid[0]);
+        for damping in grid {
+            let row = task.measure(ctx, models, &GaussNewton { damping: *damping, rank })?;
+            if row.value > best.0 {
+                best = (row.value, *damping);
+            }
         }
-        Ok(sum)
-    });
-    let report = lds(&rows(&scores?, y.len()), truth, 1)?;
-    let l = report.lds;
-    Ok(format!(
-        "{:.3} [{:.3}, {:.3}]  fit {:.1} ms  100 queries {:.2} ms",
-        l.value,
-        l.low,
-        l.high,
-        fit * 1e3,
-        ask * 1e3
-    ))
+        Ok((best.1, part(1)))
+    }
 }
 
-fn knn_shapley(digits: &Digits) -> Result<String> {
-    let (x, clean) = &digits.train;
-    // One label in ten is wrong, by a fixed rule.
-    let flipped: Vec<bool> = (0..clean.len()).map(|i| i * 7 % 10 == 3).collect();
-    let labels: Vec<u32> = clean
-        .iter()
-        .zip(&flipped)
-        .enumerate()
-        .map(|(i, (y, f))| if *f { (y + 1 + i as u32 % 9) % 10 } else { *y })
-        .collect();
-    let train = Points { features: x, labels: &labels, dimensions: 64 };
-    let test = Points { features: &digits.test.0, labels: &digits.test.1, dimensions: 64 };
-    let (values, time) = timed(|| knn::shapley(train, test, 5));
-    let low: Vec<f64> = values?.iter().map(|v| -v).collect();
-    Ok(format!("AUC {:.4}  {:.2} ms", auc(&low, &flipped).context("no flips")?, time * 1e3))
+/// Contributor totals: what a query costs once items are folded.
+fn contributors(ctx: &Ctx, digits: &Digits, model: &Perceptron, damping: f64, rank: usize) -> Result<f64> {
+    let (x, y) = &digits.train;
+    let fitted = Dual::fit(ctx, &model.curvature(ctx, x), &model.gradients(ctx, x, y), damping, rank)?;
+    let owner_of: Vec<u32> = (0..y.len()).map(|i| (i % CONTRIBUTORS) as u32).collect();
+    let folded = fitted.contributors(ctx, &owner_of, CONTRIBUTORS);
+    // One thread, and queries together: what one answer costs on a busy server.
+    let single = ctx.with_threads(1);
+    let (scores, time) = timed(|| {
+        let queries = model.gradients(&single, &digits.test.0, &digits.test.1);
+        folded.scores(&single, &queries)
+    });
+    scores?;
+    Ok(time / digits.test.1.len() as f64)
+}
+
+#[allow(clippy::print_stdout)]
+fn print(row: &Row) {
+    println!(
+        "{:10} {:58} {:.3} [{:.3}, {:.3}]  fit {:8.1} ms  100 queries {:7.2} ms",
+        row.task,
+        row.method,
+        row.value,
+        row.low,
+        row.high,
+        row.fit_seconds * 1e3,
+        row.query_seconds * 1e3
+    );
 }
 
 #[allow(clippy::print_stdout)]
@@ -136,29 +161,59 @@ fn main() -> Result<()> {
     let folder =
         PathBuf::from(std::env::var("OPENLEDGER_DATA").context("set OPENLEDGER_DATA to the data folder")?)
             .join("digits");
-    let load = |name: &str| npz::read(&folder.join(name));
-    let digits = digits(&load("data.npz")?);
-    let (full, loss) = (load("mlp_full.npz")?, load("mlp_gt.npz")?);
-    let mlp = truth(&digits, &loss["loss"]);
+    let digits = data::digits(&npz::read(&folder.join("data.npz"))?);
+    let (full, loss) = (npz::read(&folder.join("mlp_full.npz"))?, npz::read(&folder.join("mlp_gt.npz"))?);
     let ctx = Ctx::detect();
     println!("digits, {} threads, {}", ctx.threads(), ctx.path());
-    println!("KNN-Shapley, mislabels         {}", knn_shapley(&digits)?);
-    let models: Vec<Perceptron> = (0..10).map(|m| perceptron(&full, "", m)).collect();
-    for (count, rank) in [(1, 200), (1, 300), (1, 400), (1, 1000), (5, 300), (5, 400), (10, 300), (10, 600)] {
-        for damping in [0.002, 0.003, 0.005] {
-            let line = gauss_newton(&ctx, &digits, &mlp, &models[..count], damping, rank)?;
-            println!("MLP, {count} models, rank {rank:4}, {damping}  {line}");
-        }
+    let mut table = vec![];
+    let mut add = |row: Row| {
+        print(&row);
+        table.push(row);
+    };
+    for row in mislabels::rows(&ctx, &digits)? {
+        add(row);
     }
-    let lr = load("lr.npz")?;
+
+    let truth = data::truth(&digits, &loss["loss"]);
+    let task = Task { name: "MLP", digits: &digits, truth: &truth };
+    let models: Vec<Perceptron> = (0..10).map(|m| data::perceptron(&full, "", m)).collect();
+    for method in [
+        &Gradients::Cosine as &dyn Method,
+        &DataInf { damping: 0.1 },
+        &Trak { side: 16, damping: 0.1, seed: 1 },
+        &Trak { side: 22, damping: 1.0, seed: 1 },
+        &EkFac { damping: 0.1 },
+        &EkFac { damping: 1.0 },
+    ] {
+        add(task.measure(&ctx, &models[..1], method)?);
+    }
+    let checkpoints: Vec<Perceptron> =
+        (0..4).map(|c| data::perceptron(&full, &format!("ck{c}_"), 0)).collect();
+    add(Row { method: "TracIn, 4 checkpoints".into(), ..task.measure(&ctx, &checkpoints, &Gradients::Dot)? });
+    for (count, rank) in [(1, 150), (1, 200), (1, 300), (1, 400), (5, 300), (5, 400), (10, 300)] {
+        add(task.measure(&ctx, &models[..count], &GaussNewton { damping: 0.003, rank })?);
+    }
+    let grid = [0.001, 0.002, 0.003, 0.005, 0.01, 0.03];
+    let (damping, held_out) = task.chosen(&ctx, &models[..5], 300, &grid)?;
+    let held_out = Task { name: "MLP, held-out retrainings", truth: &held_out, ..task };
+    add(held_out.measure(&ctx, &models[..5], &GaussNewton { damping, rank: 300 })?);
+    let cost = contributors(&ctx, &digits, &models[0], 0.003, 300)?;
+    println!("MLP, one query of {CONTRIBUTORS} contributors: {:.2} us", cost * 1e6);
+
+    let lr = npz::read(&folder.join("lr.npz"))?;
     let w = &lr["W"];
     let weight: Vec<f32> = w.f32().chunks_exact(65).flat_map(|row| &row[..64]).copied().collect();
     let bias: Vec<f32> = w.f32().chunks_exact(65).map(|row| row[64]).collect();
-    let logistic = Perceptron::new(vec![Dense { weight, bias }]).expect("widths chain");
-    let truth = truth(&digits, &lr["loss"]);
-    for rank in [300, 650, 1000] {
-        let line = gauss_newton(&ctx, &digits, &truth, std::slice::from_ref(&logistic), 1e-3, rank)?;
-        println!("logistic regression, rank {rank:4}   {line}");
+    let logistic = [Perceptron::new(vec![Dense { weight, bias }]).context("widths chain")?];
+    let truth = data::truth(&digits, &lr["loss"]);
+    let task = Task { name: "logistic", digits: &digits, truth: &truth };
+    for rank in [100, 150, 200, 300, 650] {
+        add(task.measure(&ctx, &logistic, &GaussNewton { damping: 1e-3, rank })?);
+    }
+    let cost = contributors(&ctx, &digits, &logistic[0], 1e-3, 300)?;
+    println!("logistic, one query of {CONTRIBUTORS} contributors: {:.2} us", cost * 1e6);
+    if let Some(path) = std::env::args().nth(1) {
+        std::fs::write(path, serde_json::to_string_pretty(&table)?)?;
     }
     Ok(())
 }

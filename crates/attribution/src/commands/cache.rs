@@ -3,7 +3,7 @@
 use super::{CommandError, data, load};
 use crate::influence::{
     cache::{Commitment, Options, Progress, Unit, UnitMeta, build},
-    language::{Language, cut, scored_tokens},
+    language::{Language, Packed, pack},
 };
 use ops::Ctx;
 use serde::{Deserialize, Serialize};
@@ -31,6 +31,8 @@ pub struct CacheReport {
     pub owners: usize,
     /// Documents.
     pub documents: usize,
+    /// Of these, copies of earlier ones (novelty 0), which are left out.
+    pub left_out: usize,
     /// Bytes that a query reads.
     pub bytes: usize,
     /// Time it took.
@@ -60,22 +62,24 @@ pub fn cache(
     let documents = data::documents(&request.documents)?;
     let context = loaded.model.config.context as u32;
     let options = Options { unit_tokens: request.options.unit_tokens.min(context), ..request.options };
-    let (mut examples, mut metas, mut previews) = (vec![], vec![], vec![]);
-    for (number, document) in (0u32..).zip(&documents.list) {
-        for example in cut(&loaded.encode(&document.text)?, options.unit_tokens as usize) {
-            metas.push(UnitMeta {
-                id: model::commitment::example_hash(&example.tokens, &example.targets),
-                document: number,
-                owner: document.owner,
-                tokens: scored_tokens(&example) as u32,
-                novelty: document.novelty,
-            });
-            previews.push(loaded.decode(&example.tokens).chars().take(PREVIEW_CHARS).collect());
-            examples.push(example);
+    // Copies of earlier documents are no part of the stream: they are left out before training too (RULEBOOK R3).
+    let novel: Vec<u32> =
+        (0u32..).zip(&documents.list).filter(|(_, d)| d.novelty > 0).map(|(n, _)| n).collect();
+    let tokens: Vec<Vec<u32>> =
+        novel.iter().map(|n| loaded.encode(&documents.list[*n as usize].text)).collect::<Result<_, _>>()?;
+    let packed = pack(&tokens, None, options.unit_tokens as usize);
+    let (mut units, mut previews) = (vec![], vec![]);
+    for Packed { example, parts } in &packed {
+        let id = model::commitment::example_hash(&example.tokens, &example.targets);
+        let preview: String = loaded.decode(&example.tokens).chars().take(PREVIEW_CHARS).collect();
+        for (place, tokens) in parts {
+            let number = novel[*place as usize];
+            let data::Document { owner, novelty, .. } = documents.list[number as usize];
+            let meta = UnitMeta { id, document: number, owner, tokens: *tokens, novelty };
+            units.push(Unit { item: example, meta });
+            previews.push(preview.clone());
         }
     }
-    let units: Vec<Unit<'_, model::Example>> =
-        examples.iter().zip(&metas).map(|(item, meta)| Unit { item, meta: *meta }).collect();
     let language = Language::new(&loaded.model);
     let built = build(ctx, &language, &units, &options, &request.folder, progress)?;
     let names = Names {
@@ -90,6 +94,7 @@ pub fn cache(
         commitment: built.commitment().clone(),
         owners: names.owners.len(),
         documents: names.documents.len(),
+        left_out: names.documents.len() - novel.len(),
         bytes: built.bytes(),
         seconds: start.elapsed().as_secs_f64(),
     })

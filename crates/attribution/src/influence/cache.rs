@@ -7,8 +7,10 @@
 //!    Shards that are there and whole are kept.
 //! 3. *Curvature*: from the features, in the order of the units.
 //! 4. *Influence features*: `(F + damping)^-1 g_u`, shard by shard.
-//! 5. *Rule*: floor, cap and scale of [`crate::shares`], from the scores that a sample of units give each other.
-//! 6. *Commitment*: the Merkle root over the plan, the curvature, the rule and every unit's features.
+//! 5. *Rule*: floor, cap and scale of [`crate::shares`] and every row's own noise, from the scores that a sample of rows give the rest.
+//! 6. *Commitment*: the Merkle root over the plan, the curvature, the noise, the rule and every row's features.
+//!
+//! Units of novelty 0 have features and scores and shape nothing: neither clip, curvature, sample nor floor.
 //!
 //! The root is over units, not shards or batches: it is the same for any split, any number of threads, and after a build
 //! that was killed. Memory: one block of features, the curvature of all layers, and the features of the sample.
@@ -21,6 +23,8 @@ mod plan;
 pub use build::{Progress, Stage, build};
 pub use files::{CacheError, MAX_UNITS};
 pub use plan::{DAMPING_GRID, Options, OptionsError, Unit, UnitMeta};
+
+use plan::Parts;
 
 use super::{curvature::Inverse, projection::Projector};
 use crate::shares::Rule;
@@ -57,7 +61,11 @@ pub struct Cache {
     pub(super) projector: Projector,
     pub(super) inverse: Inverse,
     pub(super) units: Vec<UnitMeta>,
-    /// `[units, width]`: influence features, in shards.
+    /// Which units share a row.
+    pub(super) parts: Parts,
+    /// Own noise of each row: root mean square of its scores on sampled rows of other documents.
+    pub(super) noise: Vec<f32>,
+    /// `[rows, width]`: influence features, in shards.
     pub(super) shards: Vec<Vec<f32>>,
 }
 

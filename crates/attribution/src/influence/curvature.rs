@@ -3,7 +3,7 @@
 //! `F_l = sum over units of g_ul g_ul^T`, block-diagonal over layers. It is accumulated in blocks of [`BLOCK_UNITS`] units in the
 //! order of the units, each block's product added to the sum, so that the bits do not depend on shards.
 //! The damping of a layer is a ratio times the mean of the block's eigenvalues (its trace over its width). The inverse comes from
-//! Cholesky and two triangular solves in f64; anyone can check it by the residual of `(F + damping) * inverse - 1`.
+//! Cholesky, one triangular solve and a product in f64; anyone can check it by the residual of `(F + damping) * inverse - 1`.
 
 use super::projection::Projector;
 use ops::{Ctx, matmul_nn, matmul_tn, wide};
@@ -78,13 +78,16 @@ impl Accumulator {
             }
             wide::cholesky(ctx, n, &mut matrix)
                 .map_err(|source| CurvatureError::NotPositive { layer: name(), source })?;
-            let mut identity = vec![0.0; n * n];
+            let mut columns = vec![0.0; n * n];
             for j in 0..n {
-                identity[j * n + j] = 1.0;
+                columns[j * n + j] = 1.0;
             }
-            wide::solve_cholesky(ctx, n, &matrix, &mut identity);
+            // Row j is column j of the factor's inverse; the product of these rows is the inverse.
+            wide::solve_lower(ctx, n, &matrix, &mut columns);
+            let mut product = vec![0.0; n * n];
+            wide::matmul_nt(ctx, n, n, n, &columns, &columns, &mut product, false);
             // Times the mean eigenvalue, so that the numbers are near one whatever the number of units.
-            inverse.matrices.push(identity.iter().map(|x| (x * mean) as f32).collect());
+            inverse.matrices.push(product.iter().map(|x| (x * mean) as f32).collect());
             inverse.scales.push(mean);
         }
         Ok(inverse)

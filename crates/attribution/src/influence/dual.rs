@@ -71,7 +71,7 @@ pub enum DualError {
 }
 
 impl Rows {
-    fn check(&self, like: &Rows, name: &'static str) -> Result<(), DualError> {
+    pub(super) fn check(&self, like: &Rows, name: &'static str) -> Result<(), DualError> {
         if self.count == 0 {
             return Err(DualError::Empty(name));
         }
@@ -94,7 +94,7 @@ impl Rows {
     }
 
     /// Squared length of each row.
-    fn squares(&self) -> Vec<f64> {
+    pub(super) fn squares(&self) -> Vec<f64> {
         let mut all = vec![0.0; self.count];
         let squares = |row: &[f32]| row.iter().fold(0.0, |sum, x| sum + f64::from(*x) * f64::from(*x));
         for layer in &self.layers {
@@ -107,11 +107,12 @@ impl Rows {
         all
     }
 
-    fn first(&self, count: usize) -> Rows {
+    pub(super) fn first(&self, count: usize) -> Rows {
         self.pick(&(0..count.min(self.count)).collect::<Vec<_>>())
     }
 
-    fn pick(&self, rows: &[usize]) -> Rows {
+    /// The rows of those numbers, in that order.
+    pub(super) fn pick(&self, rows: &[usize]) -> Rows {
         let take = |from: &[f32], width: usize| -> Vec<f32> {
             rows.iter().flat_map(|r| &from[r * width..(r + 1) * width]).copied().collect()
         };
@@ -130,28 +131,37 @@ impl Rows {
 
 /// Inner products of all rows of `a` with all rows of `b`: `[a, b]`.
 pub fn kernel(ctx: &Ctx, a: &Rows, b: &Rows) -> Vec<f32> {
-    let (m, n) = (a.count, b.count);
-    let (mut total, mut left, mut right) = (vec![0.0; m * n], vec![0.0; m * n], vec![0.0; m * n]);
-    for (a, b) in a.layers.iter().zip(&b.layers) {
-        let (i, g) = (a.inputs_width, a.gradients_width);
-        matmul_nt(ctx, m, n, i, &a.inputs, i, &b.inputs, i, &mut left, n, false);
-        matmul_nt(ctx, m, n, g, &a.gradients, g, &b.gradients, g, &mut right, n, false);
-        for (sum, (x, d)) in total.iter_mut().zip(left.iter().zip(&right)) {
-            *sum += x * d;
-        }
+    let mut layers = a.layers.iter().zip(&b.layers).map(|(x, y)| layer_kernel(ctx, a.count, b.count, x, y));
+    let mut total = layers.next().unwrap_or_else(|| vec![0.0; a.count * b.count]);
+    for layer in layers {
+        total.iter_mut().zip(&layer).for_each(|(sum, x)| *sum += x);
     }
     total
+}
+
+/// One layer's part of [`kernel`].
+pub(super) fn layer_kernel(ctx: &Ctx, m: usize, n: usize, a: &RowsOfLayer, b: &RowsOfLayer) -> Vec<f32> {
+    let (mut left, mut right) = (vec![0.0; m * n], vec![0.0; m * n]);
+    let (i, g) = (a.inputs_width, a.gradients_width);
+    matmul_nt(ctx, m, n, i, &a.inputs, i, &b.inputs, i, &mut left, n, false);
+    matmul_nt(ctx, m, n, g, &a.gradients, g, &b.gradients, g, &mut right, n, false);
+    left.iter_mut().zip(&right).for_each(|(x, d)| *x *= d);
+    left
 }
 
 /// A fitted model: ask it with [`Dual::scores`].
 #[derive(Clone, Debug)]
 pub struct Dual {
-    basis: Rows,
-    train: Rows,
+    pub(super) basis: Rows,
+    pub(super) train: Rows,
+    /// `[rank, rank]`: what joins two kernel rows inside the basis, items not divided out.
+    pub(super) joined: Vec<f64>,
     /// `[train, rank]`: the solved part of each item.
-    solved: Vec<f32>,
+    pub(super) solved: Vec<f32>,
+    /// Added to the curvature's diagonal.
+    pub(super) damping: f64,
     /// 1 / (damping * items).
-    outside: f32,
+    pub(super) outside: f32,
 }
 
 impl Dual {
@@ -183,13 +193,13 @@ impl Dual {
         let w: Vec<f64> = chosen.iter().flat_map(|c| &k[c * r..(c + 1) * r]).map(|x| f64::from(*x)).collect();
         let inside: Vec<f64> = s.iter().zip(&w).map(|(s, w)| f64::from(*s) / items + damping * w).collect();
         let (inside, outside) = (inverse(ctx, r, inside)?, inverse(ctx, r, w)?);
-        let difference: Vec<f64> =
-            inside.iter().zip(&outside).map(|(a, b)| (a - b / damping) / items).collect();
+        let joined: Vec<f64> = inside.iter().zip(&outside).map(|(a, b)| a - b / damping).collect();
         let of_items: Vec<f64> = kernel(ctx, train, &basis).iter().map(|x| f64::from(*x)).collect();
         let mut solved = vec![0.0; train.count * r];
-        wide::matmul_nn(ctx, train.count, r, r, &of_items, &difference, &mut solved, false);
-        let solved = solved.iter().map(|x| *x as f32).collect();
-        Ok(Dual { basis, train: train.clone(), solved, outside: (1.0 / (damping * items)) as f32 })
+        wide::matmul_nn(ctx, train.count, r, r, &of_items, &joined, &mut solved, false);
+        let solved = solved.iter().map(|x| (*x / items) as f32).collect();
+        let outside = (1.0 / (damping * items)) as f32;
+        Ok(Dual { basis, train: train.clone(), joined, solved, damping, outside })
     }
 
     /// Influence of every item on every query, `[queries, items]`; positive helps.
@@ -251,10 +261,13 @@ fn pivots(n: usize, gram: &[f32], count: usize) -> Vec<usize> {
 
 fn inverse(ctx: &Ctx, n: usize, mut matrix: Vec<f64>) -> Result<Vec<f64>, wide::NotPositiveDefinite> {
     wide::cholesky(ctx, n, &mut matrix)?;
-    let mut identity = vec![0.0; n * n];
-    (0..n).for_each(|i| identity[i * n + i] = 1.0);
-    wide::solve_cholesky(ctx, n, &matrix, &mut identity);
-    Ok(identity)
+    let mut columns = vec![0.0; n * n];
+    (0..n).for_each(|i| columns[i * n + i] = 1.0);
+    // Row i is column i of the factor's inverse; the product of these rows is the inverse.
+    wide::solve_lower(ctx, n, &matrix, &mut columns);
+    let mut product = vec![0.0; n * n];
+    wide::matmul_nt(ctx, n, n, n, &columns, &columns, &mut product, false);
+    Ok(product)
 }
 
 #[cfg(test)]

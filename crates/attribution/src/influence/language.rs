@@ -72,6 +72,42 @@ pub fn cut(document: &[u32], unit_tokens: usize) -> Vec<Example> {
     examples
 }
 
+/// A unit of the committed stream, and the documents that have a part in it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Packed {
+    /// What the model is run on.
+    pub example: Example,
+    /// Number of each document in it and its tokens there, in order.
+    pub parts: Vec<(u32, u32)>,
+}
+
+/// The protocol's cut of a whole Datanet: documents end to end in commit order, in units of `unit_tokens`, wherever documents end. Nothing
+/// then depends on how an owner cuts its text into documents or spreads it over identities: the stream is the same. `mark`, if
+/// any, is put once before the first document.
+pub fn pack(documents: &[impl AsRef<[u32]>], mark: Option<u32>, unit_tokens: usize) -> Vec<Packed> {
+    let mut stream: Vec<u32> = mark.into_iter().collect();
+    // Document of each token of the stream.
+    let mut document_of: Vec<u32> = vec![0; stream.len()];
+    for (number, document) in (0u32..).zip(documents) {
+        stream.extend(document.as_ref());
+        document_of.resize(stream.len(), number);
+    }
+    let mut units = vec![];
+    let mut target = 1;
+    for example in cut(&stream, unit_tokens) {
+        let mut parts: Vec<(u32, u32)> = vec![];
+        for document in &document_of[target..target + example.targets.len()] {
+            match parts.last_mut() {
+                Some((last, tokens)) if last == document => *tokens += 1,
+                _ => parts.push((*document, 1)),
+            }
+        }
+        target += example.targets.len();
+        units.push(Packed { example, parts });
+    }
+    units
+}
+
 /// Tokens whose loss is taken.
 pub fn scored_tokens(example: &Example) -> usize {
     example.targets.iter().filter(|target| **target != ops::IGNORED_TARGET).count()
@@ -175,6 +211,7 @@ mod tests {
         unit_tokens: CONTEXT as u32,
         clip_percent: 300,
         floor_percent: 100,
+        own_floor_percent: 0,
         cap_percent: 5000,
         sample: 8,
         shard_blocks: 1,
@@ -188,6 +225,39 @@ mod tests {
             assert_eq!(targets, document.get(1..).unwrap_or(&[]));
             assert!(cut(&document, CONTEXT).iter().all(|e| e.tokens.len() <= CONTEXT));
         }
+    }
+
+    #[test]
+    fn packing_depends_on_the_stream_alone_and_counts_every_target_for_its_document() {
+        let stream = document(4, 100);
+        let cuts = [vec![100], vec![1, 99], vec![33, 33, 34], vec![1; 100], vec![5, 90, 5]];
+        let packed = |lengths: &[usize]| {
+            let mut rest = &stream[..];
+            let documents: Vec<&[u32]> = lengths
+                .iter()
+                .map(|length| {
+                    let (document, after) = rest.split_at(*length);
+                    rest = after;
+                    document
+                })
+                .collect();
+            pack(&documents, Some(0), CONTEXT)
+        };
+        let whole: Vec<Example> = packed(&[100]).into_iter().map(|unit| unit.example).collect();
+        for lengths in cuts {
+            let units = packed(&lengths);
+            assert!(units.iter().map(|unit| &unit.example).eq(&whole));
+            let mut tokens = vec![0; lengths.len()];
+            for unit in &units {
+                assert_eq!(
+                    unit.parts.iter().map(|p| p.1).sum::<u32>() as usize,
+                    scored_tokens(&unit.example)
+                );
+                unit.parts.iter().for_each(|(document, count)| tokens[*document as usize] += *count as usize);
+            }
+            assert_eq!(tokens, lengths);
+        }
+        assert!(pack(&[] as &[Vec<u32>], None, CONTEXT).is_empty());
     }
 
     #[test]

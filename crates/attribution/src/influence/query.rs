@@ -7,7 +7,7 @@
 //! A span's score is the part of the total that flows through the span's rows; the spans' scores add up to the total.
 
 use super::{
-    cache::{Cache, CacheError},
+    cache::{Cache, CacheError, UnitMeta},
     taps::Tapped,
 };
 use crate::shares::{self, Outcome, Scored, Shares};
@@ -57,8 +57,10 @@ pub struct ContributorScore {
 pub struct Attribution {
     /// Root of the cache that was asked.
     pub cache: B256,
-    /// Score of each unit, in the cache's order.
+    /// What each unit is paid by, in the cache's order: its influence less its own committed noise floor.
     pub scores: Vec<f64>,
+    /// Influence of each unit, signs and all: the estimate itself.
+    pub influence: Vec<f64>,
     /// Spans of the answer.
     pub spans: Vec<SpanScore>,
     /// Every contributor with influence or pay, most paid first.
@@ -73,6 +75,9 @@ impl Attribution {
         let mut writer = Writer::new();
         writer.hash(&self.cache);
         writer.list(&self.scores, |w, score| {
+            w.f64_bits(*score);
+        });
+        writer.list(&self.influence, |w, score| {
             w.f64_bits(*score);
         });
         writer.list(&self.shares.weights, |w, weight| {
@@ -149,7 +154,7 @@ pub fn score<M: Tapped>(
         cache.projector.feature(ctx, &rows, range, commitment.clip, query);
     }
     let length = cache.inverse.length(ctx, &queries[..width], commitment.unit_scale);
-    let mut of_queries = vec![Vec::with_capacity(cache.units.len()); 1 + spans.len()];
+    let mut of_queries = vec![Vec::with_capacity(cache.parts.rows()); 1 + spans.len()];
     for shard in &cache.shards {
         let scores = score_rows(ctx, &queries, shard, width);
         let rows = shard.len() / width;
@@ -158,6 +163,7 @@ pub fn score<M: Tapped>(
             all.extend(row.iter().map(|x| if length > 0.0 { f64::from(*x) / length } else { 0.0 }));
         }
     }
+    let mut of_queries: Vec<Vec<f64>> = of_queries.iter().map(|rows| cache.of_units(rows)).collect();
     let total = of_queries.remove(0);
     Ok(Scores { total, of_spans: of_queries })
 }
@@ -169,8 +175,8 @@ pub fn settle(
     spans: &[Range<usize>],
     data_share: Amount,
 ) -> Result<Attribution, CacheError> {
-    let scored: Vec<Scored> = scores
-        .total
+    let payable = cache.payable(&scores.total);
+    let scored: Vec<Scored> = payable
         .iter()
         .zip(&cache.units)
         .map(|(score, unit)| Scored {
@@ -186,8 +192,33 @@ pub fn settle(
         .zip(&scores.of_spans)
         .map(|(rows, scores)| SpanScore { rows: rows.clone(), units: highest(scores, UNITS_PER_SPAN) })
         .collect();
-    let contributors = contributors(&scored, &shares);
-    Ok(Attribution { cache: cache.commitment.root, scores: scores.total, spans, contributors, shares })
+    let contributors = contributors(&scored, &scores.total, &shares);
+    let influence = scores.total;
+    Ok(Attribution { cache: cache.commitment.root, scores: payable, influence, spans, contributors, shares })
+}
+
+impl Cache {
+    /// Values of units from values of rows: by each unit's part of its row's tokens.
+    fn of_units(&self, rows: &[f64]) -> Vec<f64> {
+        let mut values = Vec::with_capacity(self.units.len());
+        for (row, units) in rows.iter().zip(self.parts.each()) {
+            if units.len() == 1 {
+                values.push(*row);
+                continue;
+            }
+            let tokens: u64 = self.units[units.clone()].iter().map(|unit| u64::from(unit.tokens)).sum();
+            let part = |unit: &UnitMeta| row * (f64::from(unit.tokens) / tokens as f64);
+            values.extend(self.units[units].iter().map(part));
+        }
+        values
+    }
+
+    /// What units are paid by: their scores less their own noise floors.
+    pub fn payable(&self, scores: &[f64]) -> Vec<f64> {
+        let multiple = f64::from(self.commitment.options.own_floor_percent) / 100.0;
+        let floors: Vec<f64> = self.noise.iter().map(|noise| f64::from(*noise) * multiple).collect();
+        scores.iter().zip(self.of_units(&floors)).map(|(score, floor)| score - floor).collect()
+    }
 }
 
 /// The units with the highest positive scores, highest first, the earlier one on a tie.
@@ -207,11 +238,12 @@ pub fn highest(scores: &[f64], count: usize) -> Vec<UnitScore> {
     units
 }
 
-fn contributors(scored: &[Scored], shares: &Shares) -> Vec<ContributorScore> {
+fn contributors(scored: &[Scored], influences: &[f64], shares: &Shares) -> Vec<ContributorScore> {
     let mut by_owner = std::collections::BTreeMap::<u32, (f64, u128, u128)>::new();
-    for ((unit, weight), pay) in scored.iter().zip(&shares.weights).zip(&shares.pay) {
+    let of_units = scored.iter().zip(influences).zip(&shares.weights).zip(&shares.pay);
+    for (((unit, own), weight), pay) in of_units {
         let (influence, weights, paid) = by_owner.entry(unit.owner).or_default();
-        *influence += unit.score;
+        *influence += own;
         *weights += weight;
         *paid += pay.0;
     }

@@ -17,6 +17,7 @@ const OPTIONS: Options = Options {
     unit_tokens: 4,
     clip_percent: 200,
     floor_percent: 100,
+    own_floor_percent: 0,
     cap_percent: 2000,
     sample: 16,
     shard_blocks: 1,
@@ -163,7 +164,7 @@ fn a_cache_is_refused_when_anything_in_it_was_changed() {
     let (scratch, items) = (tempfile::tempdir().unwrap(), items(300));
     let folder = scratch.path();
     built(folder, &items, &OPTIONS).unwrap();
-    for name in ["influence-00000", "influence-00001", "curvature"] {
+    for name in ["influence-00000", "influence-00001", "curvature", "noise"] {
         let path = folder.join(name);
         let good = std::fs::read(&path).unwrap();
         let mut bad = good.clone();
@@ -300,4 +301,107 @@ fn a_row_is_clipped_to_the_constant_and_a_small_one_is_left() {
     };
     assert!((norm(1e9) - rows.norms[0]).abs() < 1e-6);
     assert!((norm(rows.norms[0] / 3.0) - rows.norms[0] / 3.0).abs() < 1e-6);
+}
+
+#[test]
+fn units_without_novelty_change_no_bit_of_anyone_elses_score_or_pay() {
+    let (scratch, good) = (tempfile::tempdir().unwrap(), items(300));
+    let folder = |name: &str| scratch.path().join(name);
+    let answer = ToyItem::new(3, 999);
+    let asked = |cache: &Cache| {
+        attribute(&Ctx::single(), cache, &Toy::new(1), &answer, &[], Amount::open(1)).unwrap()
+    };
+    let plain = asked(&built(&folder("plain"), &good, &OPTIONS).unwrap());
+    // Copies of others and junk with long gradients, put between, before and after.
+    let mut junk: Vec<ToyItem> = good[..40].to_vec();
+    junk.extend(
+        (0..40).map(|i| ToyItem { inputs: vec![9.0; INPUTS], targets: vec![-50.0 + i as f32; OUTPUTS] }),
+    );
+    let (mut mixed, mut is_junk): (Vec<Unit<'_, ToyItem>>, Vec<bool>) = (vec![], vec![]);
+    let worthless = |item, i: usize| {
+        let id = B256::with_last_byte(i as u8);
+        let meta = UnitMeta { id, document: 1000 + i as u32, owner: 9, tokens: 4, novelty: 0 };
+        Unit { item, meta }
+    };
+    for (i, unit) in units(&good).into_iter().enumerate() {
+        if let Some(item) = junk.get(i) {
+            mixed.push(worthless(item, i));
+            is_junk.push(true);
+        }
+        mixed.push(unit);
+        is_junk.push(false);
+    }
+    let cache = build(&Ctx::single(), &Toy::new(1), &mixed, &OPTIONS, &folder("mixed"), &mut |_| {}).unwrap();
+    let got = asked(&cache);
+    let kept = |values: &[f64]| -> Vec<f64> {
+        values.iter().zip(&is_junk).filter(|(_, junk)| !**junk).map(|(x, _)| *x).collect()
+    };
+    assert_eq!((kept(&got.influence), kept(&got.scores)), (plain.influence, plain.scores));
+    let pay = |attribution: &crate::influence::query::Attribution, owner| {
+        attribution.contributors.iter().find(|c| c.owner == owner).map(|c| c.pay)
+    };
+    assert!((0..5).all(|owner| {
+        let before = plain.contributors.iter().find(|c| c.owner == owner).map(|c| c.pay);
+        pay(&got, owner) == before
+    }));
+    assert_eq!(pay(&got, 9), Some(Amount::ZERO));
+    let copies: Vec<Unit<'_, ToyItem>> =
+        junk.iter().enumerate().map(|(i, item)| worthless(item, i)).collect();
+    let refused = build(&Ctx::single(), &Toy::new(1), &copies, &OPTIONS, &folder("copies"), &mut |_| {});
+    assert!(matches!(refused, Err(CacheError::NothingNovel)));
+}
+
+#[test]
+fn parts_of_one_row_share_its_score_by_their_tokens() {
+    let (scratch, good) = (tempfile::tempdir().unwrap(), items(60));
+    let whole = units(&good);
+    // Every full unit now belongs to two documents, one of three tokens and one of one.
+    let mut parts: Vec<Unit<'_, ToyItem>> = vec![];
+    for unit in &whole {
+        if unit.meta.tokens == 4 {
+            let part =
+                |tokens, document| Unit { item: unit.item, meta: UnitMeta { tokens, document, ..unit.meta } };
+            parts.extend([part(3, unit.meta.document), part(1, unit.meta.document + 1)]);
+        } else {
+            parts.push(Unit { item: unit.item, meta: unit.meta });
+        }
+    }
+    let options = Options { own_floor_percent: 50, ..OPTIONS };
+    let ask = |units: &[Unit<'_, ToyItem>], name: &str| {
+        let folder = scratch.path().join(name);
+        let (ctx, toy) = (Ctx::single(), Toy::new(1));
+        build(&ctx, &toy, units, &options, &folder, &mut |_| {}).unwrap();
+        let cache = Cache::open(&folder).unwrap();
+        attribute(&ctx, &cache, &toy, &ToyItem::new(3, 999), &[], Amount::open(1)).unwrap()
+    };
+    let (before, after) = (ask(&whole, "whole"), ask(&parts, "parts"));
+    let mut at = 0;
+    for (unit, score) in whole.iter().zip(&before.influence) {
+        if unit.meta.tokens == 4 {
+            assert_eq!(after.influence[at], score * 0.75);
+            assert_eq!(after.influence[at + 1], score * 0.25);
+            at += 2;
+        } else {
+            assert_eq!(after.influence[at], *score);
+            at += 1;
+        }
+    }
+    let too_many: Vec<Unit<'_, ToyItem>> =
+        (0..2).map(|_| Unit { item: &good[3], meta: whole[3].meta }).collect();
+    let folder = scratch.path().join("too many");
+    let refused = build(&Ctx::single(), &Toy::new(1), &too_many, &OPTIONS, &folder, &mut |_| {});
+    assert!(matches!(refused, Err(CacheError::BadUnit { unit: 0, tokens: 8, limit: 4 })));
+}
+
+#[test]
+fn flipping_a_training_target_moves_the_units_score() {
+    let (scratch, mut items) = (tempfile::tempdir().unwrap(), items(60));
+    let ask = |items: &[ToyItem], name: &str| {
+        let cache = built(&scratch.path().join(name), items, &OPTIONS).unwrap();
+        score(&Ctx::single(), &cache, &Toy::new(1), &ToyItem::new(3, 999), &[]).unwrap().total()[7]
+    };
+    let before = ask(&items, "before");
+    items[7].targets.iter_mut().for_each(|target| *target = -*target);
+    let after = ask(&items, "after");
+    assert!((before - after).abs() > 0.05 * before.abs(), "{before} {after}");
 }

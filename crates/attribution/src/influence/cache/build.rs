@@ -7,7 +7,7 @@ use super::{
         self, Block, CacheError, MAX_UNITS, Plan, at, read_json, root, shard_count, shard_path, shard_range,
         unit_leaves, write_json,
     },
-    plan::units_root,
+    plan::{Parts, tokens_and_novelty, units_root},
 };
 use crate::influence::{
     curvature::{Accumulator, BLOCK_UNITS, Inverse},
@@ -46,9 +46,12 @@ pub struct Progress {
 struct Build<'a, M: Tapped> {
     ctx: &'a Ctx,
     model: &'a M,
-    units: &'a [Unit<'a, M::Item>],
+    /// What the model is run on, row by row.
+    items: Vec<&'a M::Item>,
+    metas: &'a [UnitMeta],
     folder: &'a Path,
     plan: Plan,
+    parts: Parts,
     projector: Projector,
 }
 
@@ -63,7 +66,8 @@ pub fn build<M: Tapped>(
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Cache, CacheError> {
     options.check()?;
-    check_units(units, options)?;
+    let parts = Parts::of(units);
+    check_units(units, &parts, options)?;
     fs::create_dir_all(folder).map_err(at(folder))?;
     let projector = Projector::new(model.layers(), options.rank, options.seed)?;
     let metas: Vec<UnitMeta> = units.iter().map(|unit| unit.meta).collect();
@@ -71,6 +75,7 @@ pub fn build<M: Tapped>(
         model: model.identity(),
         units_root: units_root(&metas),
         units: units.len(),
+        parts: parts.counts(),
         layers: Plan::layers_of(projector.layers()),
         options: *options,
         clip: 0.0,
@@ -84,19 +89,21 @@ pub fn build<M: Tapped>(
             }
         }
         None => {
-            plan.clip = clip_constant(ctx, model, units, options, &projector)?;
+            let rows: Vec<&M::Item> = parts.each().map(|row| units[row.start].item).collect();
+            plan.clip = clip_constant(ctx, model, &rows, &metas, &parts, options, &projector)?;
             write_json(&folder.join("units.json"), &metas)?;
             write_json(&plan_path, &plan)?;
         }
     }
-    let build = Build { ctx, model, units, folder, plan, projector };
+    let items = parts.each().map(|row| units[row.start].item).collect();
+    let build = Build { ctx, model, items, metas: &metas, folder, plan, parts, projector };
     if !folder.join("commitment.json").exists() {
-        build.run(&metas, progress)?;
+        build.run(progress)?;
     }
     Cache::open(folder)
 }
 
-fn check_units<I: ?Sized>(units: &[Unit<'_, I>], options: &Options) -> Result<(), CacheError> {
+fn check_units<I: ?Sized>(units: &[Unit<'_, I>], parts: &Parts, options: &Options) -> Result<(), CacheError> {
     if units.is_empty() {
         return Err(CacheError::NoUnits);
     }
@@ -104,10 +111,20 @@ fn check_units<I: ?Sized>(units: &[Unit<'_, I>], options: &Options) -> Result<()
         return Err(CacheError::TooManyUnits(units.len()));
     }
     let limit = options.unit_tokens;
-    match units.iter().position(|unit| unit.meta.tokens == 0 || unit.meta.tokens > limit) {
-        Some(unit) => Err(CacheError::BadUnit { unit, tokens: units[unit].meta.tokens, limit }),
-        None => Ok(()),
+    if let Some(unit) = units.iter().position(|unit| unit.meta.tokens == 0 || unit.meta.tokens > limit) {
+        return Err(CacheError::BadUnit { unit, tokens: units[unit].meta.tokens, limit });
     }
+    let tokens = |row: &std::ops::Range<usize>| -> u64 {
+        units[row.clone()].iter().map(|unit| u64::from(unit.meta.tokens)).sum()
+    };
+    if let Some(row) = parts.each().find(|row| tokens(row) > u64::from(limit)) {
+        let tokens = u32::try_from(tokens(&row)).unwrap_or(u32::MAX);
+        return Err(CacheError::BadUnit { unit: row.start, tokens, limit });
+    }
+    if units.iter().all(|unit| unit.meta.novelty == 0) {
+        return Err(CacheError::NothingNovel);
+    }
+    Ok(())
 }
 
 /// Features of some units, `[units, width]`, each computed alone on one thread.
@@ -139,8 +156,8 @@ pub(super) fn features<M: Tapped>(
 }
 
 impl<M: Tapped> Build<'_, M> {
-    fn run(&self, metas: &[UnitMeta], progress: &mut dyn FnMut(Progress)) -> Result<(), CacheError> {
-        let total = self.units.len();
+    fn run(&self, progress: &mut dyn FnMut(Progress)) -> Result<(), CacheError> {
+        let total = self.parts.rows();
         let shards = shard_count(total, &self.plan.options);
         let mut report = |stage, done| progress(Progress { stage, done, total });
         for index in 0..shards {
@@ -158,9 +175,10 @@ impl<M: Tapped> Build<'_, M> {
             report(Stage::Influence, leaves.len());
         }
         report(Stage::Rule, 0);
-        let rule = calibrate(
+        let (rule, noise) = calibrate(
             self.ctx,
-            metas,
+            self.metas,
+            &self.parts,
             &self.plan.options,
             &inverse,
             unit_scale,
@@ -170,11 +188,13 @@ impl<M: Tapped> Build<'_, M> {
         report(Stage::Rule, total);
         let inverse_block = inverse.to_block();
         inverse_block.write(&self.folder.join("curvature"))?;
+        let noise = Block { first: 0, width: 1, data: noise };
+        noise.write(&self.folder.join("noise"))?;
         let commitment = Commitment {
-            root: root(&self.plan, &inverse_block, &rule, unit_scale, &leaves),
+            root: root(&self.plan, &inverse_block, &noise, &rule, unit_scale, &leaves),
             model: self.plan.model,
             units_root: self.plan.units_root,
-            units: total,
+            units: self.metas.len(),
             width: self.projector.width(),
             clip: self.plan.clip,
             unit_scale,
@@ -191,7 +211,7 @@ impl<M: Tapped> Build<'_, M> {
 
     /// Computes one shard of raw features unless it is there.
     fn features_shard(&self, index: usize, report: &mut dyn FnMut(usize)) -> Result<(), CacheError> {
-        let (first, count) = shard_range(self.units.len(), &self.plan.options, index);
+        let (first, count) = shard_range(self.parts.rows(), &self.plan.options, index);
         let (path, width) = (shard_path(self.folder, "features", index), self.projector.width());
         if Block::read(&path, first as u64, count, width)?.is_some() {
             report(first + count);
@@ -200,7 +220,8 @@ impl<M: Tapped> Build<'_, M> {
         let mut data = Vec::with_capacity(count * width);
         for start in (first..first + count).step_by(BLOCK_UNITS) {
             let end = (start + BLOCK_UNITS).min(first + count);
-            let items: Vec<(usize, &M::Item)> = (start..end).map(|i| (i, self.units[i].item)).collect();
+            let items: Vec<(usize, &M::Item)> =
+                (start..end).map(|row| (self.parts.units(row).start, self.items[row])).collect();
             data.extend(features(self.ctx, self.model, &self.projector, self.plan.clip, &items)?);
             report(end);
         }
@@ -208,7 +229,7 @@ impl<M: Tapped> Build<'_, M> {
     }
 
     fn shard(&self, kind: &str, index: usize) -> Result<Block, CacheError> {
-        let (first, count) = shard_range(self.units.len(), &self.plan.options, index);
+        let (first, count) = shard_range(self.parts.rows(), &self.plan.options, index);
         let path = shard_path(self.folder, kind, index);
         Block::read(&path, first as u64, count, self.projector.width())?
             .ok_or(CacheError::Damaged { path, what: "it is missing" })
@@ -221,28 +242,61 @@ impl<M: Tapped> Build<'_, M> {
         Ok(shard.data[row * width..(row + 1) * width].to_vec())
     }
 
+    /// Curvature of the units that nobody committed before, each weighted by its novelty. Rows are gathered into blocks of their own,
+    /// so that units without novelty change no bit of it wherever they stand.
     fn curvature(&self, shards: usize, report: &mut dyn FnMut(usize)) -> Result<Inverse, CacheError> {
         let mut sums = Accumulator::new(&self.projector);
+        let full = BLOCK_UNITS * self.projector.width();
+        let mut rows: Vec<f32> = Vec::with_capacity(full);
         let mut done = 0;
         for index in 0..shards {
             let shard = self.shard("features", index)?;
-            for block in shard.data.chunks(BLOCK_UNITS * shard.width) {
-                sums.add(self.ctx, block);
-                done += block.len() / shard.width;
-                report(done);
+            for row in shard.data.chunks_exact(shard.width) {
+                let novelty = tokens_and_novelty(&self.metas[self.parts.units(done)]).1;
+                if novelty > 0.0 {
+                    let weight = novelty.sqrt() as f32;
+                    rows.extend(row.iter().map(|x| x * weight));
+                }
+                done += 1;
+                if rows.len() == full {
+                    sums.add(self.ctx, &rows);
+                    rows.clear();
+                }
+                if done.is_multiple_of(BLOCK_UNITS) || done == self.parts.rows() {
+                    report(done);
+                }
             }
+        }
+        if !rows.is_empty() {
+            sums.add(self.ctx, &rows);
         }
         Ok(sums.invert(self.ctx, &self.projector, self.plan.options.damping_ratio())?)
     }
 }
 
 impl files::Plan {
-    /// Units of the sample: spread evenly, from a start that the seed chooses.
-    pub(super) fn sample(units: usize, options: &Options) -> Vec<usize> {
-        let count = options.sample.min(units);
-        let start = ops::Stream::new(options.seed, u64::MAX).below(0, units as u64) as usize;
-        let mut sample: Vec<usize> = (0..count).map(|i| (start + i * units / count) % units).collect();
+    /// Rows of the sample: those that hold tokens spread evenly over all novel ones, from a start that the seed chooses. Counting tokens and
+    /// not rows, so that cutting text finer draws no more of it.
+    pub(super) fn sample(metas: &[UnitMeta], parts: &Parts, options: &Options) -> Vec<usize> {
+        let mut ends: Vec<u64> = Vec::with_capacity(parts.rows());
+        for row in parts.each() {
+            let (tokens, novelty) = tokens_and_novelty(&metas[row]);
+            ends.push(ends.last().copied().unwrap_or(0) + if novelty > 0.0 { tokens } else { 0 });
+        }
+        let total = ends.last().copied().unwrap_or(0);
+        if total == 0 {
+            return vec![];
+        }
+        let count = (options.sample as u64).min(total);
+        let start = ops::Stream::new(options.seed, u64::MAX).below(0, total);
+        let row_of = |draw: u64| {
+            // At most 2^24 units of 2^20 tokens: the product of two of these stays in range.
+            let token = (start + (u128::from(draw) * u128::from(total) / u128::from(count)) as u64) % total;
+            ends.partition_point(|end| *end <= token)
+        };
+        let mut sample: Vec<usize> = (0..count).map(row_of).collect();
         sample.sort_unstable();
+        sample.dedup();
         sample
     }
 }

@@ -1,12 +1,14 @@
 //! The constants a cache commits to: the clip of a token's gradient, and the floor and cap of shares.
 //!
-//! Both come from a sample of units spread over the committed order. Scores of a sample unit on units of *other documents*,
-//! per full unit's length, are mostly noise: their median magnitude is the scale of the floor. The floor is fixed
-//! before the first query, so nothing in a query can move it.
+//! All come from a sample of rows spread over the committed order by tokens. Scores of a sample row on rows of *other documents*,
+//! per full unit's length, are mostly noise: their median magnitude is the scale of the common floor, and the root mean square of one row's
+//! is that row's own. Text that was never learned (junk, random tokens) has a long gradient and large scores on everything: only a floor
+//! of its own silences it. Floors are fixed before the first query, so nothing in a query can move them.
 
 use super::{
-    Options, Unit, UnitMeta,
+    Options, UnitMeta,
     files::{Block, CacheError, Plan, shard_count},
+    plan::{Parts, tokens_and_novelty},
 };
 use crate::{
     influence::{curvature::Inverse, projection::Projector, query::score_rows, taps::Tapped},
@@ -22,19 +24,21 @@ const NOISE_BITS: i32 = 20;
 pub(super) fn clip_constant<M: Tapped>(
     ctx: &Ctx,
     model: &M,
-    units: &[Unit<'_, M::Item>],
+    items: &[&M::Item],
+    metas: &[UnitMeta],
+    parts: &Parts,
     options: &Options,
     projector: &Projector,
 ) -> Result<f64, CacheError> {
     let single = ctx.with_threads(1);
-    let sample = Plan::sample(units.len(), options);
+    let sample = Plan::sample(metas, parts, options);
     let norms: Vec<Vec<f64>> = sample
         .par_iter()
-        .map(|unit| {
+        .map(|row| {
             projector
-                .rows(&single, model, units[*unit].item)
+                .rows(&single, model, items[*row])
                 .map(|rows| rows.norms)
-                .map_err(|source| CacheError::Unit { unit: *unit, source })
+                .map_err(|source| CacheError::Unit { unit: parts.units(*row).start, source })
         })
         .collect::<Result<_, _>>()?;
     let mut norms: Vec<f64> = norms.into_iter().flatten().filter(|norm| *norm > 0.0).collect();
@@ -50,17 +54,19 @@ fn median(values: &mut [f64]) -> Option<f64> {
     Some(*values.select_nth_unstable_by(middle, f64::total_cmp).1)
 }
 
-/// Floor, cap and scale from the scores that the sample gives the units of other documents.
+/// Floor, cap and scale, and the noise of each row, from the scores that the sample gives the rows of other documents.
+#[expect(clippy::too_many_arguments, reason = "what a build has at hand, each once")]
 pub(super) fn calibrate(
     ctx: &Ctx,
     metas: &[UnitMeta],
+    parts: &Parts,
     options: &Options,
     inverse: &Inverse,
     unit_scale: f64,
     row: impl Fn(usize) -> Result<Vec<f32>, CacheError>,
     shard: impl Fn(usize) -> Result<Block, CacheError>,
-) -> Result<Rule, CacheError> {
-    let sample = Plan::sample(metas.len(), options);
+) -> Result<(Rule, Vec<f32>), CacheError> {
+    let sample = Plan::sample(metas, parts, options);
     let mut queries = vec![];
     let mut lengths = vec![];
     for unit in &sample {
@@ -68,24 +74,39 @@ pub(super) fn calibrate(
         lengths.push(inverse.length(ctx, &feature, unit_scale));
         queries.extend(feature);
     }
-    let mut noise = vec![];
-    for index in 0..shard_count(metas.len(), options) {
+    let documents = |row: usize| {
+        let units = &metas[parts.units(row)];
+        (units[0].document, units[units.len() - 1].document)
+    };
+    let apart = |a: (u32, u32), b: (u32, u32)| a.1 < b.0 || b.1 < a.0;
+    let (mut noise, mut of_rows) = (vec![], Vec::with_capacity(parts.rows()));
+    for index in 0..shard_count(parts.rows(), options) {
         let block = shard(index)?;
         let scores = score_rows(ctx, &queries, &block.data, block.width);
-        let rows = block.rows();
-        for (q, length) in lengths.iter().enumerate().filter(|(_, length)| **length > 0.0) {
-            let document = metas[sample[q]].document;
-            for (score, meta) in scores[q * rows..(q + 1) * rows].iter().zip(&metas[block.first as usize..]) {
-                if meta.document != document || metas.len() == 1 {
-                    let per_token = f64::from(*score).abs() / length / f64::from(meta.tokens);
-                    noise.push(per_token * f64::from(options.unit_tokens));
+        for at in 0..block.rows() {
+            let row = block.first as usize + at;
+            let (tokens, novelty) = tokens_and_novelty(&metas[parts.units(row)]);
+            let (mut squares, mut count) = (0.0, 0u32);
+            for (q, length) in lengths.iter().enumerate().filter(|(_, length)| **length > 0.0) {
+                if apart(documents(sample[q]), documents(row)) || parts.rows() == 1 {
+                    let score = f64::from(scores[q * block.rows() + at]) / length;
+                    squares += score * score;
+                    count += 1;
+                    if novelty > 0.0 {
+                        noise.push(score.abs() / tokens as f64 * f64::from(options.unit_tokens));
+                    }
                 }
             }
+            of_rows.push((squares / f64::from(count.max(1))).sqrt() as f32);
         }
+    }
+    if parts.rows() == 1 {
+        // Nothing but itself to compare with: its own score is no noise.
+        of_rows = vec![0.0];
     }
     // One document alone: nothing but itself to compare with.
     let noise = median(&mut noise).filter(|noise| *noise > 0.0).unwrap_or(1.0);
-    rule_of(noise, options)
+    Ok((rule_of(noise, options)?, of_rows))
 }
 
 /// The rule whose floor and cap are the options' multiples of `noise`.

@@ -5,13 +5,14 @@
 //! features-00000     raw features of a shard, kept until the build ends
 //! influence-00000    influence features of a shard
 //! curvature          inverse curvature of every layer
+//! noise              own noise of every row
 //! units.json         UnitMeta of every unit
 //! commitment.json    Commitment; written last, so that a cache without one is unfinished
 //! ```
 //! A binary file is `magic, first u64, rows u64, width u64, f32 ..., BLAKE3 of all before`. Files are written beside
 //! their place and renamed, so that a file is whole or absent.
 
-use super::{Cache, Commitment, OptionsError, UnitMeta, plan};
+use super::{Cache, Commitment, OptionsError, UnitMeta, plan, plan::Parts};
 use crate::{
     influence::{
         curvature::{BLOCK_UNITS, CurvatureError, Inverse},
@@ -53,6 +54,11 @@ pub enum CacheError {
     /// No unit to build from.
     #[error("there are no units: attribution needs the training set")]
     NoUnits,
+    /// Copies alone.
+    #[error(
+        "all units are copies of earlier ones (novelty 0): nobody could be paid, so there is nothing to attribute"
+    )]
+    NothingNovel,
     /// Past the limit.
     #[error("{0} units are more than the {MAX_UNITS} of one cache: build one cache per part")]
     TooManyUnits(usize),
@@ -134,6 +140,8 @@ pub(super) struct Plan {
     pub model: B256,
     pub units_root: B256,
     pub units: usize,
+    /// Units of each row.
+    pub parts: Vec<u32>,
     pub layers: Vec<(String, usize, usize)>,
     pub options: super::Options,
     pub clip: f64,
@@ -145,9 +153,12 @@ impl Plan {
     }
 
     pub fn digest(&self) -> B256 {
-        let Plan { model, units_root, units, layers, options, clip } = self;
+        let Plan { model, units_root, units, parts, layers, options, clip } = self;
         let mut writer = Writer::new();
         writer.u32(ops::OP_SET_VERSION).hash(model).hash(units_root).u64(*units as u64);
+        writer.list(parts, |w, count| {
+            w.u32(*count);
+        });
         writer.list(layers, |w, (name, inputs, outputs)| {
             w.text(name).u64(*inputs as u64).u64(*outputs as u64);
         });
@@ -281,13 +292,24 @@ pub(super) fn unit_leaves(block: &Block) -> impl Iterator<Item = B256> + '_ {
     block.data.chunks_exact(block.width).zip(block.first..).map(|(row, index)| unit_leaf(index, row))
 }
 
-/// The root: plan, curvature, rule and scale, then the units.
-pub(super) fn root(plan: &Plan, inverse: &Block, rule: &Rule, unit_scale: f64, units: &[B256]) -> B256 {
+/// The root: plan, curvature, own noise of the rows, rule and scale, then the rows.
+pub(super) fn root(
+    plan: &Plan,
+    inverse: &Block,
+    noise: &Block,
+    rule: &Rule,
+    unit_scale: f64,
+    units: &[B256],
+) -> B256 {
     let mut writer = Writer::new();
     rule.encode(&mut writer);
     writer.f64_bits(unit_scale);
-    let mut leaves =
-        vec![plan.digest(), unit_leaf(0, &inverse.data), hash::hash(Domain::FeatureCache, writer.as_bytes())];
+    let mut leaves = vec![
+        plan.digest(),
+        unit_leaf(0, &inverse.data),
+        unit_leaf(1, &noise.data),
+        hash::hash(Domain::FeatureCache, writer.as_bytes()),
+    ];
     leaves.extend_from_slice(units);
     merkle::root(&leaves)
 }
@@ -361,17 +383,25 @@ impl Cache {
         let missing = |path: &Path| CacheError::Damaged { path: path.into(), what: "it is missing" };
         let inverse_block = Block::read(&curvature_path, 0, 1, Inverse::stored_width(&projector))?
             .ok_or_else(|| missing(&curvature_path))?;
-        let mut leaves = Vec::with_capacity(units.len());
+        let parts = Parts::from_counts(&plan.parts);
+        let covers = plan.parts.iter().map(|count| u64::from(*count)).sum::<u64>() == units.len() as u64;
+        if !covers || plan.parts.contains(&0) {
+            let path = folder.join("plan.json");
+            return Err(CacheError::Damaged { path, what: "its rows are not made of its units" });
+        }
+        let noise_path = folder.join("noise");
+        let noise = Block::read(&noise_path, 0, parts.rows(), 1)?.ok_or_else(|| missing(&noise_path))?;
+        let mut leaves = Vec::with_capacity(parts.rows());
         let mut shards = vec![];
-        for index in 0..shard_count(units.len(), &plan.options) {
+        for index in 0..shard_count(parts.rows(), &plan.options) {
             let path = shard_path(folder, "influence", index);
-            let (first, rows) = shard_range(units.len(), &plan.options, index);
+            let (first, rows) = shard_range(parts.rows(), &plan.options, index);
             let shard =
                 Block::read(&path, first as u64, rows, projector.width())?.ok_or_else(|| missing(&path))?;
             leaves.extend(unit_leaves(&shard));
             shards.push(shard.data);
         }
-        let found = root(&plan, &inverse_block, &commitment.rule, commitment.unit_scale, &leaves);
+        let found = root(&plan, &inverse_block, &noise, &commitment.rule, commitment.unit_scale, &leaves);
         if found != commitment.root {
             return Err(CacheError::OtherRoot { expected: commitment.root, found });
         }
@@ -382,6 +412,6 @@ impl Cache {
             });
         }
         let inverse = Inverse::from_block(&inverse_block, &projector);
-        Ok(Cache { commitment, projector, inverse, units, shards })
+        Ok(Cache { commitment, projector, inverse, units, parts, noise: noise.data, shards })
     }
 }
