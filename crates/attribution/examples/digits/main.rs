@@ -207,7 +207,7 @@ fn main() -> Result<()> {
     let logistic = [Perceptron::new(vec![Dense { weight, bias }]).context("widths chain")?];
     let truth = data::truth(&digits, &lr["loss"]);
     let task = Task { name: "logistic", digits: &digits, truth: &truth };
-    for rank in [100, 150, 200, 300, 650] {
+    for rank in [100, 150, 200, 300, 400] {
         add(task.measure(&ctx, &logistic, &GaussNewton { damping: 1e-3, rank })?);
     }
     let cost = contributors(&ctx, &digits, &logistic[0], 1e-3, 300)?;
