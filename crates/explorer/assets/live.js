@@ -21,7 +21,7 @@ if (rows && "EventSource" in window) {
     row.className = "fresh";
     row.append(
       link(`/block/${block.number}`, block.number),
-      cell(block.time),
+      cell(block.time, "time"),
       link(`/block/${block.hash}`, block.shortHash, "hash"),
       cell(block.transactions, "number"),
       cell(block.gasUsed, "number"),

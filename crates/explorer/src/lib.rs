@@ -11,6 +11,7 @@
 //! Everything shown is escaped by the templates. Private text is never shown: a Datanet's items appear by their hash, licence
 //! and owner; an answer's page shows the answer and the passages that its operator serves with it.
 
+mod chart;
 mod event;
 mod format;
 mod live;

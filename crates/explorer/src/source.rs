@@ -86,8 +86,19 @@ pub struct Source {
     pub share_ppm: u32,
     /// Units paid, decimal.
     pub paid: String,
-    /// Items with most influence: title and share in parts per million.
-    pub items: Vec<(String, u32)>,
+    /// Items with most influence.
+    pub items: Vec<ItemShare>,
+}
+
+/// An item's part of an answer.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct ItemShare {
+    /// Its hash.
+    pub id: String,
+    /// Its title, as its owner gave it.
+    pub label: String,
+    /// Part of the data share, in parts per million.
+    pub share_ppm: u32,
 }
 
 /// Where an item comes from.

@@ -82,8 +82,18 @@ pub struct Log {
     pub data: Bytes,
     /// Height.
     pub block_number: Option<U256>,
-    /// Transaction.
+    /// Digest of the block.
+    pub block_hash: Option<B256>,
+    /// Transaction; of an event of the block itself a hash that is derived from its digest.
     pub transaction_hash: Option<B256>,
+}
+
+impl Log {
+    /// The transaction that caused it; `None` for an event of the block itself.
+    pub fn cause(&self) -> Option<B256> {
+        let derived = self.block_hash.map(alloy_primitives::keccak256);
+        self.transaction_hash.filter(|hash| Some(*hash) != derived)
+    }
 }
 
 impl Explorer {

@@ -1,7 +1,12 @@
 //! An account: what it holds, what moved, and what its data earned.
 
 use super::{MAX_ROWS, parse};
-use crate::{Explorer, Page, event, format, view::Log};
+use crate::{
+    Explorer, Page,
+    chart::{self, Chart},
+    event, format,
+    view::Log,
+};
 use alloy_primitives::{Address, B256, U256};
 use alloy_sol_types::{SolEvent, SolEventInterface};
 use askama::Template;
@@ -21,6 +26,7 @@ struct Shown {
     nonce: U256,
     earned: String,
     payouts: Vec<Payout>,
+    chart: Chart,
     moves: Vec<Move>,
 }
 
@@ -39,7 +45,7 @@ struct Move {
     to: Address,
     to_short: String,
     amount: String,
-    transaction: String,
+    cause: String,
     short: String,
 }
 
@@ -59,6 +65,7 @@ pub async fn show(State(explorer): State<Explorer>, Path(address): Path<String>)
         .await?;
     let mut earned = U256::ZERO;
     let mut payouts = Vec::new();
+    let mut by_batch: Vec<(B256, U256)> = Vec::new();
     for log in &claims {
         let Ok(ISettlement::ISettlementEvents::PayoutClaimed(event)) =
             ISettlement::ISettlementEvents::decode_raw_log(&log.topics, &log.data)
@@ -66,6 +73,10 @@ pub async fn show(State(explorer): State<Explorer>, Path(address): Path<String>)
             continue;
         };
         earned = earned.saturating_add(event.amount);
+        match by_batch.last_mut() {
+            Some((batch, sum)) if *batch == event.id => *sum = sum.saturating_add(event.amount),
+            _ => by_batch.push((event.id, event.amount)),
+        }
         payouts.push(Payout {
             batch: format::short_hash(&event.id),
             kind: if event.kind == ISettlement::Kind::Vesting { "vesting" } else { "at once" },
@@ -74,6 +85,8 @@ pub async fn show(State(explorer): State<Explorer>, Path(address): Path<String>)
             short: format::short_hash(&log.transaction_hash.unwrap_or_default()),
         });
     }
+    let paid: Vec<(U256, String)> =
+        by_batch.iter().map(|(batch, sum)| (*sum, format!("batch {}", format::short_hash(batch)))).collect();
     payouts.reverse();
     payouts.truncate(MAX_ROWS);
     let page = Shown {
@@ -83,6 +96,7 @@ pub async fn show(State(explorer): State<Explorer>, Path(address): Path<String>)
         nonce: explorer.nonce(address).await?,
         earned: format::open(earned),
         payouts,
+        chart: chart::bars("Payouts over time, a bar a batch", &paid),
         moves: logs.iter().take(MAX_ROWS).filter_map(movement).collect(),
     };
     Ok(Html(page.render()?))
@@ -90,15 +104,19 @@ pub async fn show(State(explorer): State<Explorer>, Path(address): Path<String>)
 
 fn movement(log: &Log) -> Option<Move> {
     let event = IToken::Transfer::decode_raw_log(&log.topics, &log.data).ok()?;
-    let transaction = log.transaction_hash.unwrap_or_default();
+    let block = log.block_number?.saturating_to();
+    let (cause, short) = match log.cause() {
+        Some(hash) => (format!("/tx/{hash}"), format::short_hash(&hash)),
+        None => (format!("/block/{block}"), "the block itself".into()),
+    };
     Some(Move {
-        block: log.block_number?.saturating_to(),
+        block,
         from: event.from,
         from_short: format::short_address(&event.from),
         to: event.to,
         to_short: format::short_address(&event.to),
         amount: format::open(event.value),
-        transaction: transaction.to_string(),
-        short: format::short_hash(&transaction),
+        cause,
+        short,
     })
 }

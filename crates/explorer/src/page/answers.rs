@@ -63,7 +63,13 @@ struct SourceRow {
     share: String,
     bar: u32,
     paid: String,
-    items: Vec<(String, String)>,
+    items: Vec<ItemRow>,
+}
+
+struct ItemRow {
+    id: String,
+    label: String,
+    share: String,
 }
 
 fn units(decimal: &str) -> String {
@@ -98,7 +104,8 @@ pub async fn show(State(explorer): State<Explorer>, Path(id): Path<String>) -> P
             .iter()
             .map(|s| SegmentRow {
                 text: s.text.clone(),
-                hue: s.source.map(hue),
+                // A run of blank lines has nothing to colour.
+                hue: s.source.filter(|_| !s.text.trim().is_empty()).map(hue),
                 name: s.source.and_then(|i| a.sources.get(i)).map(|s| s.name.clone()).unwrap_or_default(),
                 verbatim: s.verbatim.clone(),
             })
@@ -115,7 +122,15 @@ pub async fn show(State(explorer): State<Explorer>, Path(id): Path<String>) -> P
                 share: format::percent(s.share_ppm),
                 bar: (u64::from(s.share_ppm) * 120 / u64::from(most)).min(120) as u32,
                 paid: units(&s.paid),
-                items: s.items.iter().map(|(title, ppm)| (cut(title, 80), format::percent(*ppm))).collect(),
+                items: s
+                    .items
+                    .iter()
+                    .map(|item| ItemRow {
+                        id: item.id.clone(),
+                        label: cut(&item.label, 80),
+                        share: format::percent(item.share_ppm),
+                    })
+                    .collect(),
             })
             .collect(),
         a,

@@ -44,6 +44,9 @@ pub async fn go(State(explorer): State<Explorer>, Query(asked): Query<Asked>) ->
         if datanet.is_some_and(|d| d.createdAt != 0) {
             return Ok(Redirect::to(&format!("/datanet/{hash}")));
         }
+        if explorer.answers.item(text.to_string()).await.is_some() {
+            return Ok(Redirect::to(&format!("/item/{hash}")));
+        }
     }
     if explorer.answers.get(text.to_string()).await.is_some() {
         return Ok(Redirect::to(&format!("/answer/{text}")));

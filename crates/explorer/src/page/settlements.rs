@@ -1,7 +1,11 @@
 //! Settlement batches, newest first, with their fees as a chart.
 
 use super::MAX_ROWS;
-use crate::{Explorer, Page, format};
+use crate::{
+    Explorer, Page,
+    chart::{self, Chart},
+    format,
+};
 use alloy_primitives::{Address, B256, U256};
 use alloy_sol_types::SolEvent;
 use askama::Template;
@@ -9,16 +13,11 @@ use axum::{extract::State, response::Html};
 use interfaces::{addresses::SETTLEMENT, settlement::ISettlement};
 use serde_json::json;
 
-/// Bars in the chart.
-const BARS: usize = 40;
-
 #[derive(Template)]
 #[template(path = "settlements.html")]
 struct List {
     rows: Vec<Row>,
-    bars: Vec<Bar>,
-    top: String,
-    chart_label: String,
+    chart: Chart,
 }
 
 struct Row {
@@ -35,14 +34,6 @@ struct Row {
     transaction_short: String,
 }
 
-struct Bar {
-    x: usize,
-    y: u64,
-    width: usize,
-    height: u64,
-    title: String,
-}
-
 /// Shows the page.
 pub async fn list(State(explorer): State<Explorer>) -> Page {
     let logs = explorer.logs(SETTLEMENT, json!([ISettlement::BatchPosted::SIGNATURE_HASH])).await?;
@@ -53,18 +44,9 @@ pub async fn list(State(explorer): State<Explorer>) -> Page {
             Some((event, log.transaction_hash.unwrap_or_default()))
         })
         .collect();
-    let recent = &posted[posted.len().saturating_sub(BARS)..];
-    let most = recent.iter().map(|(e, _)| e.fees).max().unwrap_or_default().max(U256::from(1));
-    let width = 640 / BARS;
-    let bars = recent
-        .iter()
-        .enumerate()
-        .map(|(i, (e, _))| {
-            let height = (e.fees.saturating_mul(U256::from(100)) / most).saturating_to::<u64>().max(1);
-            let title = format!("epoch {}: {} OPEN", e.epoch, format::open(e.fees));
-            Bar { x: i * width, y: 120 - height, width: width - 3, height, title }
-        })
-        .collect();
+    let fees: Vec<(U256, String)> =
+        posted.iter().map(|(event, _)| (event.fees, format!("epoch {}", event.epoch))).collect();
+    let chart = chart::bars("Fees of the last batches", &fees);
     let mut rows = Vec::new();
     for (event, transaction) in posted.iter().rev().take(MAX_ROWS) {
         let record = explorer.view(SETTLEMENT, &ISettlement::batchCall { id: event.id }).await?;
@@ -87,7 +69,5 @@ pub async fn list(State(explorer): State<Explorer>) -> Page {
             transaction_short: format::short_hash(transaction),
         });
     }
-    let chart_label =
-        format!("Fees of the last {} batches, at most {} OPEN", recent.len(), format::open(most));
-    Ok(Html(List { rows, bars, top: format::open(most), chart_label }.render()?))
+    Ok(Html(List { rows, chart }.render()?))
 }

@@ -11,7 +11,7 @@ use anyhow::Context as _;
 use attribution::{shares::NOVELTY_ONE, spans::Options};
 use explorer::{
     Explorer,
-    source::{Answer, Answers, Item, Rpc, Segment, Source, SourceError},
+    source::{Answer, Answers, Item, ItemShare, Rpc, Segment, Source, SourceError},
 };
 use futures::future::BoxFuture;
 use primitives::Amount;
@@ -175,7 +175,15 @@ pub fn shown(id: &str, body: &Value, prompt: String, journal: &Journal, spans: &
                 name: name(&account),
                 share_ppm: c["share_ppm"].as_u64().unwrap_or(0) as u32,
                 paid: text(&c["pay"]),
-                items: own.iter().take(3).map(|u| (item_label(u), ppm(weight(u)))).collect(),
+                items: own
+                    .iter()
+                    .take(3)
+                    .map(|u| ItemShare {
+                        id: text(&u["item"]),
+                        label: item_label(u),
+                        share_ppm: ppm(weight(u)),
+                    })
+                    .collect(),
                 account,
             }
         })
