@@ -110,6 +110,7 @@ mod tests {
             topics: data.topics().to_vec(),
             data: data.data.clone(),
             block_number: None,
+            block_hash: None,
             transaction_hash: None,
         };
         let shown = show(&log);
