@@ -7,7 +7,7 @@ use crate::request::{Finish, Message, Sampling};
 use alloy_primitives::{Address, B256};
 use attribution::shares::Rule;
 use serde::{Deserialize, Serialize};
-use std::ops::{ControlFlow, Range};
+use std::ops::Range;
 
 /// A model that answers.
 pub trait Generator: Send + Sync {
@@ -34,15 +34,33 @@ pub trait Generator: Send + Sync {
     /// Turns an answer's tokens into text.
     fn decoder(&self) -> Box<dyn Decoder + '_>;
 
-    /// Continues `prompt`, handing each new token to `emit` as soon as it is known, until the model ends, `sampling.max_tokens` or
-    /// the context is reached, or `emit` breaks. Stop texts are the caller's.
-    fn generate(
-        &self,
-        adapter: &str,
-        prompt: &[u32],
-        sampling: &Sampling,
-        emit: &mut dyn FnMut(u32) -> ControlFlow<()>,
-    ) -> Result<Finish, EngineError>;
+    /// A batch without rows.
+    fn session(&self) -> Box<dyn Session + '_>;
+}
+
+/// Number of a row, never used twice by a session.
+pub type RowId = u64;
+
+/// Requests that a model continues together. They come and go between passes, and what one gets never depends on the others.
+pub trait Session {
+    /// Continues `prompt` from the next pass on, until the model ends, `sampling.max_tokens` or the context is reached. Stop texts
+    /// are the caller's.
+    fn submit(&mut self, adapter: &str, prompt: &[u32], sampling: &Sampling) -> Result<RowId, EngineError>;
+
+    /// Drops a row.
+    fn cancel(&mut self, row: RowId);
+
+    /// One pass: at most one token a row. A row that ended is gone. After an error no row can be gone on with.
+    fn step(&mut self) -> Result<Vec<(RowId, RowEvent)>, EngineError>;
+}
+
+/// What a pass did to a row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RowEvent {
+    /// A new token, part of the answer.
+    Token(u32),
+    /// The answer is complete.
+    Finished(Finish),
 }
 
 /// Text of tokens as they come. What it hands out, concatenated, is the text of all of them.

@@ -5,7 +5,9 @@
 //! texts can continue.
 
 use crate::{
-    engine::{Attributor, Decoder, EngineError, Generator, Scores, SpanScores, Unit},
+    engine::{
+        Attributor, Decoder, EngineError, Generator, RowEvent, RowId, Scores, Session, SpanScores, Unit,
+    },
     request::{Finish, Message, Role, Sampling},
 };
 use alloy_primitives::B256;
@@ -19,13 +21,13 @@ use attribution::{
 };
 use model::{
     Model, Tokenizer,
-    generate::{Engine, EngineOptions, Event, Finish as Ended, GenerateError, Request},
+    generate::{Engine, EngineOptions, Event, Finish as Ended, GenerateError, Request, SequenceId},
     network::{Prepared, Quantisation},
     tokenizer::TextStream,
 };
 use ops::Ctx;
 use primitives::Amount;
-use std::{ops::ControlFlow, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc};
 
 /// Fewest tokens of an answer that are explained together.
 const MIN_SPAN_TOKENS: usize = 8;
@@ -145,13 +147,22 @@ impl Generator for LanguageEngine {
         Box::new(Pieces { tokenizer: &self.tokenizer, stream: TextStream::default() })
     }
 
-    fn generate(
-        &self,
-        _adapter: &str,
-        prompt: &[u32],
-        sampling: &Sampling,
-        emit: &mut dyn FnMut(u32) -> ControlFlow<()>,
-    ) -> Result<Finish, EngineError> {
+    fn session(&self) -> Box<dyn Session + '_> {
+        let engine =
+            Engine::with_prepared(self.ctx, self.model, self.prepared.clone(), EngineOptions::default());
+        Box::new(Batch { engine, rows: BTreeMap::new(), next: 0 })
+    }
+}
+
+/// Sequences of the model's engine as rows.
+struct Batch<'a> {
+    engine: Engine<'a>,
+    rows: BTreeMap<SequenceId, RowId>,
+    next: RowId,
+}
+
+impl Session for Batch<'_> {
+    fn submit(&mut self, _adapter: &str, prompt: &[u32], sampling: &Sampling) -> Result<RowId, EngineError> {
         let Sampling { temperature, top_p, top_k, seed, max_tokens, stop: _ } = sampling;
         let request = Request {
             prompt: prompt.to_vec(),
@@ -167,33 +178,46 @@ impl Generator for LanguageEngine {
             logprobs: None,
             adapter: None,
         };
-        let mut engine =
-            Engine::with_prepared(self.ctx, self.model, self.prepared.clone(), EngineOptions::default());
-        engine.submit(request).map_err(|error| match error {
+        let sequence = self.engine.submit(request).map_err(|error| match error {
             GenerateError::NonFinite { .. } => failed(error),
             other => EngineError::Refused(other.to_string()),
         })?;
-        loop {
-            let steps = engine.step().map_err(failed)?;
-            let ended = steps.iter().find_map(|step| match &step.event {
-                Event::Finished(answer) => Some(answer.finish),
-                Event::Token(_) => None,
-            });
-            for step in steps {
-                // The token that ends a text is no part of it.
-                if let Event::Token(choice) = step.event
-                    && ended != Some(Ended::End)
-                    && emit(choice.token).is_break()
-                {
-                    return Ok(Finish::Cancelled);
+        let row = self.next;
+        self.next += 1;
+        self.rows.insert(sequence, row);
+        Ok(row)
+    }
+
+    fn cancel(&mut self, row: RowId) {
+        let sequence = self.rows.iter().find(|(_, known)| **known == row).map(|(sequence, _)| *sequence);
+        if let Some(sequence) = sequence {
+            self.engine.cancel(sequence);
+            self.rows.remove(&sequence);
+        }
+    }
+
+    fn step(&mut self) -> Result<Vec<(RowId, RowEvent)>, EngineError> {
+        let mut events: Vec<(RowId, RowEvent)> = Vec::new();
+        for step in self.engine.step().map_err(failed)? {
+            let Some(row) = self.rows.get(&step.sequence).copied() else { continue };
+            match step.event {
+                Event::Token(choice) => events.push((row, RowEvent::Token(choice.token))),
+                Event::Finished(answer) => {
+                    self.rows.remove(&step.sequence);
+                    let finish = match answer.finish {
+                        Ended::End => {
+                            // The token that ends a text is no part of it. It is the row's event before this one.
+                            events.pop();
+                            Finish::Stop
+                        }
+                        Ended::Stop => Finish::Stop,
+                        Ended::Length | Ended::Context => Finish::Length,
+                    };
+                    events.push((row, RowEvent::Finished(finish)));
                 }
             }
-            match ended {
-                Some(Ended::End | Ended::Stop) => return Ok(Finish::Stop),
-                Some(Ended::Length | Ended::Context) => return Ok(Finish::Length),
-                None => {}
-            }
         }
+        Ok(events)
     }
 }
 

@@ -7,7 +7,7 @@
 //!            price, divide               signature, fsync
 //! ```
 //! [`worker`] drives an [`engine`] (a model and its attribution cache) and divides the data share of the fee with
-//! `attribution::shares`. [`log`] gives the answer its place: a dense sequence number and the hash of the receipt before, so that
+//! `attribution::shares`; [`decode`] lets many answers be made in one batch. [`log`] gives the answer its place: a dense sequence number and the hash of the receipt before, so that
 //! an omitted answer shows. What was not synced was not answered: nothing is delivered before the log has it.
 //!
 //! # One epoch
@@ -20,6 +20,7 @@
 pub mod account;
 pub mod attributed;
 pub mod batch;
+pub mod decode;
 pub mod engine;
 pub mod evidence;
 pub mod fee;
@@ -34,6 +35,7 @@ pub mod worker;
 
 pub use account::Account;
 pub use attributed::Attributed;
+pub use decode::{Decoding, Generated};
 pub use engine::{Attributor, Decoder, EngineError, Generator};
 pub use language::LanguageEngine;
 pub use log::{Entry, Log, LogError};

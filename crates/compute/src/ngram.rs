@@ -8,17 +8,16 @@
 //! scores add up to the bytes generated from known contexts.
 
 use crate::{
-    engine::{Attributor, Decoder, EngineError, Generator, Scores, SpanScores, Unit},
+    engine::{
+        Attributor, Decoder, EngineError, Generator, RowEvent, RowId, Scores, Session, SpanScores, Unit,
+    },
     request::{Finish, Message, Role, Sampling},
     worker::text::Characters,
 };
 use alloy_primitives::{Address, B256, keccak256};
 use attribution::shares::{NOVELTY_ONE, Rule};
 use primitives::{Domain, encoding::Writer, hash::hash};
-use std::{
-    collections::{BTreeMap, HashMap},
-    ops::ControlFlow,
-};
+use std::collections::{BTreeMap, HashMap};
 
 /// Longest context that is counted, in bytes.
 pub const ORDER: usize = 6;
@@ -137,34 +136,67 @@ impl Generator for Ngram {
         Box::new(Bytes::default())
     }
 
-    fn generate(
-        &self,
-        _adapter: &str,
-        prompt: &[u32],
-        sampling: &Sampling,
-        emit: &mut dyn FnMut(u32) -> ControlFlow<()>,
-    ) -> Result<Finish, EngineError> {
-        let mut text: Vec<u8> = prompt.iter().filter_map(|token| u8::try_from(*token).ok()).collect();
-        for position in 0..sampling.max_tokens as usize {
-            if prompt.len() + position >= CONTEXT_TOKENS {
-                return Ok(Finish::Length);
-            }
-            let Some(next) = self.next(&text) else { return Ok(Finish::Stop) };
-            let token = if sampling.temperature == 0.0 {
-                // The likeliest; of equals the smallest.
-                next.iter().rev().max_by_key(|(_, units)| count(units)).map_or(END, |(token, _)| *token)
-            } else {
-                draw(next, sampling.seed, position as u64)
-            };
-            if token == END {
-                return Ok(Finish::Stop);
-            }
-            text.push(token as u8);
-            if emit(token).is_break() {
-                return Ok(Finish::Cancelled);
+    fn session(&self) -> Box<dyn Session + '_> {
+        Box::new(Rows { model: self, rows: BTreeMap::new(), next: 0 })
+    }
+}
+
+/// Texts being continued, byte by byte.
+struct Rows<'a> {
+    model: &'a Ngram,
+    rows: BTreeMap<RowId, Growing>,
+    next: RowId,
+}
+
+struct Growing {
+    text: Vec<u8>,
+    prompt: usize,
+    sampling: Sampling,
+}
+
+impl Growing {
+    fn advance(&mut self, model: &Ngram) -> RowEvent {
+        let position = self.text.len() - self.prompt;
+        if position >= self.sampling.max_tokens as usize || self.text.len() >= CONTEXT_TOKENS {
+            return RowEvent::Finished(Finish::Length);
+        }
+        let Some(next) = model.next(&self.text) else { return RowEvent::Finished(Finish::Stop) };
+        let token = if self.sampling.temperature == 0.0 {
+            // The likeliest; of equals the smallest.
+            next.iter().rev().max_by_key(|(_, units)| count(units)).map_or(END, |(token, _)| *token)
+        } else {
+            draw(next, self.sampling.seed, position as u64)
+        };
+        if token == END {
+            return RowEvent::Finished(Finish::Stop);
+        }
+        self.text.push(token as u8);
+        RowEvent::Token(token)
+    }
+}
+
+impl Session for Rows<'_> {
+    fn submit(&mut self, _adapter: &str, prompt: &[u32], sampling: &Sampling) -> Result<RowId, EngineError> {
+        let text: Vec<u8> = prompt.iter().filter_map(|token| u8::try_from(*token).ok()).collect();
+        let row = self.next;
+        self.next += 1;
+        self.rows.insert(row, Growing { prompt: text.len(), text, sampling: sampling.clone() });
+        Ok(row)
+    }
+
+    fn cancel(&mut self, row: RowId) {
+        self.rows.remove(&row);
+    }
+
+    fn step(&mut self) -> Result<Vec<(RowId, RowEvent)>, EngineError> {
+        let events: Vec<_> =
+            self.rows.iter_mut().map(|(row, growing)| (*row, growing.advance(self.model))).collect();
+        for (row, event) in &events {
+            if matches!(event, RowEvent::Finished(_)) {
+                self.rows.remove(row);
             }
         }
-        Ok(Finish::Length)
+        Ok(events)
     }
 }
 
@@ -262,14 +294,16 @@ mod tests {
     fn an_answer_owes_the_text_it_continues() {
         let model = model();
         let prompt = model.encode("lorem ips").unwrap();
-        let mut output = Vec::new();
         let sampling = Sampling { temperature: 0.0, ..Sampling::default() };
-        let finish = model
-            .generate("", &prompt, &sampling, &mut |token| {
-                output.push(token);
-                ControlFlow::Continue(())
-            })
-            .unwrap();
+        let mut session = model.session();
+        session.submit("", &prompt, &sampling).unwrap();
+        let mut output = Vec::new();
+        let finish = loop {
+            match session.step().unwrap()[0].1 {
+                RowEvent::Token(token) => output.push(token),
+                RowEvent::Finished(finish) => break finish,
+            }
+        };
         let text: Vec<u8> = output.iter().map(|token| *token as u8).collect();
         assert_eq!((text.as_slice(), finish), (b"um dolor sit amet consectetur".as_slice(), Finish::Stop));
         let scores = model.score("", &prompt, &output).unwrap();

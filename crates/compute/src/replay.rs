@@ -6,6 +6,7 @@
 
 use crate::{
     attributed::Attributed,
+    decode::Generated,
     log::Entry,
     receipt::{Kind, commit_output, commit_prompt, output_salt},
     request::{Finish, Usage},
@@ -91,7 +92,7 @@ pub fn replay(worker: &Worker, entry: &Entry) -> Result<Replayed, ReplayError> {
         let enough = left && streamed.len() >= kept.text.len();
         if enough { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     };
-    let (again, ends) = worker.generate(&prepared, &mut sink)?;
+    let Generated { output: again, ends, .. } = worker.generate(&prepared, &mut sink)?;
     let length = if left { kept.tokens.len().min(again.tokens.len()) } else { again.tokens.len() };
     same("the answer's tokens", kept.tokens.as_slice(), &again.tokens[..length])?;
     if !left {

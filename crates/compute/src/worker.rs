@@ -2,10 +2,11 @@
 
 use crate::{
     attributed::{Attributed, MAX_SPAN_SOURCES, Span},
+    decode::{Decoding, Generated},
     engine::{Attributor, EngineError, Generator},
     fee::{DATA_SHARE_BPS, Terms, data_share},
     receipt::{AnswerId, Output},
-    request::{Finish, Prompt, Request, RequestError, Usage},
+    request::{Prompt, Request, RequestError, Usage},
 };
 use alloy_primitives::B256;
 use attribution::shares::SharesError;
@@ -13,7 +14,6 @@ use primitives::Amount;
 use std::{ops::ControlFlow, sync::Arc};
 
 pub(crate) mod text;
-use text::Text;
 
 /// A model ready to answer, with its attribution cache.
 #[derive(Clone)]
@@ -34,6 +34,11 @@ pub struct Worker {
 pub trait Sink {
     /// More text.
     fn piece(&mut self, text: &str) -> ControlFlow<()>;
+
+    /// Whether nobody waits for more: asked before each pass, since tokens do not always make text.
+    fn is_gone(&self) -> bool {
+        false
+    }
 }
 
 impl<F: FnMut(&str) -> ControlFlow<()>> Sink for F {
@@ -148,67 +153,42 @@ impl Worker {
         terms: &Terms,
         sink: &mut dyn Sink,
     ) -> Result<Answer, AnswerError> {
-        let (output, ends) = self.generate(prepared, sink)?;
+        self.complete(id, salt, self.generate(prepared, sink)?, terms)
+    }
+
+    /// Generates, without company.
+    pub(crate) fn generate(
+        &self,
+        prepared: &Prepared,
+        sink: &mut dyn Sink,
+    ) -> Result<Generated, AnswerError> {
+        let mut decoding = Decoding::new(self);
+        decoding.admit((), prepared.clone(), Box::new(|text: &str| sink.piece(text)))?;
+        loop {
+            if let Some(((), generated)) = decoding.step().pop() {
+                return generated;
+            }
+        }
+    }
+
+    /// Prices, attributes and divides what was generated.
+    pub fn complete(
+        &self,
+        id: AnswerId,
+        salt: B256,
+        generated: Generated,
+        terms: &Terms,
+    ) -> Result<Answer, AnswerError> {
+        let Generated { prepared, output, ends } = generated;
         let usage = Usage {
             prompt_tokens: prepared.tokens.len() as u32,
             completion_tokens: output.tokens.len() as u32,
         };
         let fee = terms.charge(usage);
         let share = data_share(fee, self.data_share_bps);
-        let attributed = self.attribute(prepared, &output, &ends, share)?;
+        let attributed = self.attribute(&prepared, &output, &ends, share)?;
         let op_set = self.generator.op_set();
-        Ok(Answer { id, salt, request: prepared.request.clone(), output, usage, fee, attributed, op_set })
-    }
-
-    /// Generates; also returns the length of the text after each token.
-    pub(crate) fn generate(
-        &self,
-        prepared: &Prepared,
-        sink: &mut dyn Sink,
-    ) -> Result<(Output, Vec<u32>), AnswerError> {
-        let sampling = &prepared.request.sampling;
-        let mut text = Text::new(&sampling.stop);
-        let mut decoder = self.generator.decoder();
-        let (mut tokens, mut ends) = (Vec::new(), Vec::new());
-        let (mut stopped, mut broken) = (false, None);
-        let mut emit = |token: u32| {
-            let more = match decoder.push(token) {
-                Ok(more) => more,
-                Err(error) => {
-                    broken = Some(error);
-                    return ControlFlow::Break(());
-                }
-            };
-            tokens.push(token);
-            stopped = text.push(&more);
-            ends.push(text.len() as u32);
-            let ready = text.ready();
-            if !ready.is_empty() {
-                sink.piece(&ready)?;
-            }
-            if stopped { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-        };
-        let finish =
-            self.generator.generate(&prepared.request.adapter, &prepared.tokens, sampling, &mut emit)?;
-        if let Some(error) = broken {
-            return Err(error.into());
-        }
-        let mut finish = if stopped { Finish::Stop } else { finish };
-        if finish != Finish::Cancelled {
-            if !stopped && text.push(&decoder.finish()?) {
-                finish = Finish::Stop;
-            }
-            let rest = text.rest();
-            if !rest.is_empty() {
-                // The last words may find nobody: the answer is complete all the same.
-                let _ = sink.piece(&rest);
-            }
-        }
-        let text = text.finish();
-        for end in &mut ends {
-            *end = (*end).min(text.len() as u32);
-        }
-        Ok((Output { tokens, text, finish }, ends))
+        Ok(Answer { id, salt, request: prepared.request, output, usage, fee, attributed, op_set })
     }
 
     /// Scores an answer and divides `share` by it. `ends` is the text's length after each token.

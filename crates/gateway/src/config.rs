@@ -42,9 +42,11 @@ pub struct Limits {
     pub body_bytes: usize,
     /// Connections open at once; more wait to be accepted.
     pub connections: usize,
-    /// Answers being made at once: worker threads.
+    /// Answers of one model that are decoded together; more wait.
+    pub rows: usize,
+    /// Threads that attribute answers that ended.
     pub workers: usize,
-    /// Answers waiting for a worker; beyond, 429.
+    /// Answers of one model waiting to be decoded; beyond, 429.
     pub queue: usize,
     /// Time to send a request's head, and then its body.
     pub read_timeout: Duration,
@@ -63,6 +65,7 @@ impl Default for Limits {
         Limits {
             body_bytes: 2 << 20,
             connections: 4096,
+            rows: 64,
             workers: std::thread::available_parallelism().map_or(2, usize::from),
             queue: 512,
             read_timeout: Duration::from_secs(20),

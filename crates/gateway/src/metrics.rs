@@ -119,7 +119,7 @@ impl Metrics {
     }
 
     /// All of it.
-    pub fn text(&self, waiting: usize) -> String {
+    pub fn text(&self, waiting: usize, decoding: usize) -> String {
         let mut text = String::new();
         text += "# TYPE openledger_responses_total counter\n";
         for (status, count) in &*self.responses.lock().unwrap_or_else(PoisonError::into_inner) {
@@ -146,6 +146,7 @@ impl Metrics {
         let connections = self.connections.load(Relaxed);
         text += &format!("# TYPE openledger_connections gauge\nopenledger_connections {connections}\n");
         text += &format!("# TYPE openledger_queue gauge\nopenledger_queue {waiting}\n");
+        text += &format!("# TYPE openledger_decoding gauge\nopenledger_decoding {decoding}\n");
         text += &self.first_token.text("openledger_first_token_seconds");
         text += &self.answer.text("openledger_answer_seconds");
         text + "# TYPE openledger_receipts gauge\n"

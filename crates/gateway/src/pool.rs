@@ -1,22 +1,35 @@
-//! Worker threads behind a bounded queue. Generation is computing: it stays off the threads that serve connections.
+//! The threads that make answers. Generation is computing: it stays off the threads that serve connections.
+//!
+//! ```text
+//! submit ─▶ queue of the model ─▶ decoding thread of the model ─▶ finished ─▶ attributing threads ─▶ Made::Done
+//!   429       first come, first     one batch: rows come and go      bounded       price, score, divide
+//!             served                between passes
+//! ```
+//! Every row of a batch gets one token a pass, so that a long answer does not hold a short one up. A client that leaves takes its row out before
+//! the next pass. Answers that ended are attributed beside the decoding of the others, which waits only when as many answers as the batch has
+//! rows wait for attribution.
 
 use alloy_primitives::B256;
-use compute::{Answer, AnswerError, AnswerId, Worker, fee::Terms, worker::Prepared};
-use std::sync::Mutex;
+use compute::{
+    Answer, AnswerError, AnswerId, Decoding, EngineError, Generated, Sink, Worker, fee::Terms,
+    worker::Prepared,
+};
 use std::{
+    collections::HashMap,
     ops::ControlFlow,
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicUsize, Ordering},
-        mpsc::{Receiver, SyncSender, TrySendError, sync_channel},
+        mpsc::{Receiver, SyncSender, TryRecvError, TrySendError, sync_channel},
     },
 };
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 /// An answer to be made.
 pub struct Job {
-    /// Who makes it.
-    pub worker: Worker,
+    /// The model that makes it.
+    pub model: B256,
     /// Its id.
     pub id: AnswerId,
     /// Blinds its commitments.
@@ -27,7 +40,7 @@ pub struct Job {
     pub terms: Terms,
 }
 
-/// What a worker reports. An answer is bounded by its `max_tokens`, so that what waits for a slow client is too.
+/// What is reported. An answer is bounded by its `max_tokens`, so that what waits for a slow client is too.
 #[derive(Debug)]
 pub enum Made {
     /// More text.
@@ -36,7 +49,7 @@ pub enum Made {
     Done(Result<Box<Answer>, AnswerError>),
 }
 
-/// The reports of one job. Dropping it, or [`Running::cancel`], ends the job at its next token.
+/// The reports of one job. [`Running::cancel`] ends the job at its next token, and its report still comes; dropped, the job is given up.
 pub struct Running {
     made: UnboundedReceiver<Made>,
     cancelled: Arc<AtomicBool>,
@@ -48,7 +61,7 @@ impl Running {
         self.made.recv().await
     }
 
-    /// Ends the job at its next token; its report still comes.
+    /// Ends the job at its next token.
     pub fn cancel(&self) {
         self.cancelled.store(true, Ordering::Relaxed);
     }
@@ -60,10 +73,40 @@ impl Drop for Running {
     }
 }
 
-struct Queued {
-    job: Job,
+/// Whom an answer is made for.
+struct Ticket {
+    id: AnswerId,
+    salt: B256,
+    terms: Terms,
+    reports: Reports,
+}
+
+#[derive(Clone)]
+struct Reports {
     made: UnboundedSender<Made>,
     cancelled: Arc<AtomicBool>,
+}
+
+impl Sink for Reports {
+    fn piece(&mut self, text: &str) -> ControlFlow<()> {
+        let sent = self.made.send(Made::Piece(text.into()));
+        if sent.is_err() || self.is_gone() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    }
+
+    fn is_gone(&self) -> bool {
+        self.cancelled.load(Ordering::Relaxed)
+    }
+}
+
+struct Queued {
+    ticket: Ticket,
+    prepared: Prepared,
+}
+
+struct Finished {
+    worker: Worker,
+    ticket: Ticket,
+    generated: Generated,
 }
 
 /// The queue is full.
@@ -71,72 +114,156 @@ struct Queued {
 #[error("the queue is full: try again in a moment")]
 pub struct Full;
 
-/// Worker threads and their queue.
+/// How much is made at once.
+#[derive(Clone, Copy, Debug)]
+pub struct PoolLimits {
+    /// Answers of one model that are decoded together.
+    pub rows: usize,
+    /// Threads that attribute.
+    pub attributing: usize,
+    /// Answers of one model that wait to be decoded.
+    pub queue: usize,
+}
+
+/// Threads and their queues.
 pub struct Pool {
-    queue: SyncSender<Queued>,
-    waiting: Arc<AtomicUsize>,
+    queues: HashMap<B256, SyncSender<Queued>>,
+    counts: Arc<Counts>,
+}
+
+#[derive(Default)]
+struct Counts {
+    waiting: AtomicUsize,
+    decoding: AtomicUsize,
 }
 
 impl Pool {
-    /// Starts `workers` threads with room for `queue` waiting jobs. They end when the pool is dropped.
-    pub fn start(workers: usize, queue: usize) -> std::io::Result<Pool> {
-        let (sender, receiver) = sync_channel::<Queued>(queue);
+    /// Starts the threads of these models. They end when the pool is dropped and what was taken is made.
+    pub fn start(workers: &[Worker], limits: PoolLimits) -> std::io::Result<Pool> {
+        let (finished, receiver) = sync_channel::<Finished>(limits.rows.max(1));
         let receiver = Arc::new(Mutex::new(receiver));
-        let waiting = Arc::new(AtomicUsize::new(0));
-        for number in 0..workers.max(1) {
-            let (receiver, waiting) = (receiver.clone(), waiting.clone());
+        for number in 0..limits.attributing.max(1) {
+            let receiver = receiver.clone();
             std::thread::Builder::new()
-                .name(format!("answer-{number}"))
-                .spawn(move || work(&receiver, &waiting))?;
+                .name(format!("attribute-{number}"))
+                .spawn(move || attribute(&receiver))?;
         }
-        Ok(Pool { queue: sender, waiting })
+        let counts = Arc::new(Counts::default());
+        let mut queues = HashMap::new();
+        for worker in workers {
+            let (queue, jobs) = sync_channel(limits.queue);
+            let (worker, finished, counts) = (worker.clone(), finished.clone(), counts.clone());
+            queues.insert(worker.model, queue);
+            std::thread::Builder::new()
+                .name(format!("decode-{}", worker.name))
+                .spawn(move || decode(&worker, limits.rows.max(1), &jobs, &finished, &counts))?;
+        }
+        Ok(Pool { queues, counts })
     }
 
     /// Queues a job, or refuses at once.
     pub fn submit(&self, job: Job) -> Result<Running, Full> {
+        let Job { model, id, salt, prepared, terms } = job;
+        let queue = self.queues.get(&model).ok_or(Full)?;
         let (made, reports) = unbounded_channel();
         let cancelled = Arc::new(AtomicBool::new(false));
-        self.waiting.fetch_add(1, Ordering::Relaxed);
-        match self.queue.try_send(Queued { job, made, cancelled: cancelled.clone() }) {
-            Ok(()) => Ok(Running { made: reports, cancelled }),
+        let running = Running { made: reports, cancelled: cancelled.clone() };
+        let ticket = Ticket { id, salt, terms, reports: Reports { made, cancelled } };
+        self.counts.waiting.fetch_add(1, Ordering::Relaxed);
+        match queue.try_send(Queued { ticket, prepared }) {
+            Ok(()) => Ok(running),
             Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => {
-                self.waiting.fetch_sub(1, Ordering::Relaxed);
+                self.counts.waiting.fetch_sub(1, Ordering::Relaxed);
                 Err(Full)
             }
         }
     }
 
-    /// Jobs that no worker has taken yet.
+    /// Jobs that are in no batch yet.
     pub fn waiting(&self) -> usize {
-        self.waiting.load(Ordering::Relaxed)
+        self.counts.waiting.load(Ordering::Relaxed)
+    }
+
+    /// Rows of all batches.
+    pub fn decoding(&self) -> usize {
+        self.counts.decoding.load(Ordering::Relaxed)
     }
 }
 
-fn work(receiver: &Mutex<Receiver<Queued>>, waiting: &AtomicUsize) {
+fn broke_down() -> EngineError {
+    EngineError::Failed("it broke down on this request; nothing was charged".into())
+}
+
+/// Runs one model's batch until nobody can ask any more.
+fn decode(
+    worker: &Worker,
+    rows: usize,
+    jobs: &Receiver<Queued>,
+    finished: &SyncSender<Finished>,
+    counts: &Counts,
+) {
+    let mut decoding: Decoding<'_, Ticket> = Decoding::new(worker);
     loop {
-        let queued = receiver.lock().unwrap_or_else(std::sync::PoisonError::into_inner).recv();
-        let Ok(Queued { job, made, cancelled }) = queued else { return };
-        waiting.fetch_sub(1, Ordering::Relaxed);
-        if cancelled.load(Ordering::Relaxed) {
-            continue;
-        }
-        let Job { worker, id, salt, prepared, terms } = job;
-        let mut sink = |text: &str| {
-            let sent = made.send(Made::Piece(text.into()));
-            if sent.is_err() || cancelled.load(Ordering::Relaxed) {
-                ControlFlow::Break(())
+        while decoding.len() < rows {
+            let next = if decoding.is_empty() {
+                jobs.recv().map_err(|_| TryRecvError::Disconnected)
             } else {
-                ControlFlow::Continue(())
+                jobs.try_recv()
+            };
+            match next {
+                Ok(queued) => {
+                    counts.waiting.fetch_sub(1, Ordering::Relaxed);
+                    admit(&mut decoding, queued);
+                }
+                Err(TryRecvError::Empty) => break,
+                Err(TryRecvError::Disconnected) if decoding.is_empty() => return,
+                Err(TryRecvError::Disconnected) => break,
             }
-        };
+        }
+        counts.decoding.fetch_add(decoding.len(), Ordering::Relaxed);
+        let before = decoding.len();
         // A defect in a model must not take the thread, and with it the gateway, down.
-        let answered = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-            worker.answer(id, salt, &prepared, &terms, &mut sink)
-        }));
-        let done = answered.unwrap_or_else(|_| {
-            Err(compute::EngineError::Failed("it broke down on this request; nothing was charged".into())
-                .into())
-        });
-        let _ = made.send(Made::Done(done.map(Box::new)));
+        let ended = catch_unwind(AssertUnwindSafe(|| decoding.step()));
+        let ended = ended.unwrap_or_else(|_| decoding.abandon(&broke_down()));
+        for (ticket, outcome) in ended {
+            match outcome {
+                Err(error) => {
+                    let _ = ticket.reports.made.send(Made::Done(Err(error)));
+                }
+                // Nobody waits, nobody pays: there is nothing to attribute.
+                Ok(_) if ticket.reports.made.is_closed() => {}
+                Ok(generated) => {
+                    let _ = finished.send(Finished { worker: worker.clone(), ticket, generated });
+                }
+            }
+        }
+        counts.decoding.fetch_sub(before, Ordering::Relaxed);
+    }
+}
+
+fn admit(decoding: &mut Decoding<'_, Ticket>, queued: Queued) {
+    let Queued { ticket, prepared } = queued;
+    if ticket.reports.is_gone() {
+        return;
+    }
+    let reports = ticket.reports.clone();
+    let admitted =
+        catch_unwind(AssertUnwindSafe(|| decoding.admit(ticket, prepared, Box::new(reports.clone()))));
+    let refused = match admitted {
+        Ok(Ok(())) => return,
+        Ok(Err(error)) => error,
+        Err(_) => broke_down().into(),
+    };
+    let _ = reports.made.send(Made::Done(Err(refused)));
+}
+
+fn attribute(finished: &Mutex<Receiver<Finished>>) {
+    loop {
+        let next = finished.lock().unwrap_or_else(PoisonError::into_inner).recv();
+        let Ok(Finished { worker, ticket, generated }) = next else { return };
+        let Ticket { id, salt, terms, reports } = ticket;
+        let answered = catch_unwind(AssertUnwindSafe(|| worker.complete(id, salt, generated, &terms)));
+        let done = answered.unwrap_or_else(|_| Err(broke_down().into()));
+        let _ = reports.made.send(Made::Done(done.map(Box::new)));
     }
 }

@@ -2,7 +2,7 @@ use super::*;
 use crate::{
     fee::Price,
     ngram::{Document, Ngram},
-    request::{Message, Role, Sampling},
+    request::{Finish, Message, Role, Sampling},
 };
 use alloy_primitives::Address;
 

@@ -49,17 +49,18 @@ impl Characters {
 
 /// Collects an answer's text.
 #[derive(Debug)]
-pub struct Text<'a> {
-    stops: &'a [String],
+pub struct Text {
+    stops: Vec<String>,
     text: String,
     /// Bytes of `text` already handed out.
     sent: usize,
+    stopped: bool,
 }
 
-impl<'a> Text<'a> {
+impl Text {
     /// No text yet.
-    pub fn new(stops: &'a [String]) -> Text<'a> {
-        Text { stops, text: String::new(), sent: 0 }
+    pub fn new(stops: &[String]) -> Text {
+        Text { stops: stops.to_vec(), text: String::new(), sent: 0, stopped: false }
     }
 
     /// Adds text; true when a stop text was completed, which is then cut off.
@@ -76,10 +77,16 @@ impl<'a> Text<'a> {
         match found {
             Some(at) => {
                 self.text.truncate(from + at);
+                self.stopped = true;
                 true
             }
             None => false,
         }
+    }
+
+    /// Whether a stop text came.
+    pub fn is_stopped(&self) -> bool {
+        self.stopped
     }
 
     /// Text that may be shown now: all but an end that could be the start of a stop text.

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     payments::{
-        Asked, Endpoint, Served,
+        Asked, Endpoint, Served, code,
         wire::{PAYMENT_RESPONSE, PAYMENT_SIGNATURE, encode},
     },
     server::{App, ServedModel},
@@ -146,7 +146,17 @@ async fn take_payment(
         body: ask.body,
         streams: ask.stream,
     };
-    let admitted = app.payments.admit(&asked, header.as_bytes()).await;
+    let mut admitted = app.payments.admit(&asked, header.as_bytes()).await;
+    if admitted.as_ref().is_err_and(|refusal| refusal.code == code::EXACT_NONCE) {
+        // The transfer may have gone through while the ledger did not answer: then its answer is owed.
+        match crate::server::resolve_intents(app).await {
+            Ok(()) => admitted = app.payments.admit(&asked, header.as_bytes()).await,
+            Err(error) => {
+                tracing::error!(%error, "pending payments cannot be looked into");
+                return Err(ApiError::unavailable("receipt_not_written", error.to_string()));
+            }
+        }
+    }
     match admitted {
         Ok(admitted) => Ok(Payment::of(admitted)),
         Err(refusal) => {

@@ -107,7 +107,7 @@ pub fn start(
         Payment::Channel(..) => Terms::Metered { price: model.offered.price, most: quote },
         Payment::Exact(hold, _) => Terms::Flat(hold.amount()),
     };
-    let job = Job { worker: model.worker.clone(), id, salt, prepared, terms };
+    let job = Job { model: model.worker.model, id, salt, prepared, terms };
     let running = app.pool.submit(job).map_err(|full| {
         app.metrics.queue_full();
         ApiError::busy(full.to_string())
@@ -146,11 +146,18 @@ impl Driver {
             let made = tokio::select! {
                 made = running.next() => made,
                 () = self.events.closed(), if !gone => {
+                    if !self.delivered {
+                        return self.app.metrics.cancelled();
+                    }
                     gone = true;
                     running.cancel();
                     continue;
                 }
                 () = &mut deadline, if !late => {
+                    if !self.delivered {
+                        let message = "the answer took too long and was not charged: ask for fewer tokens";
+                        return self.fail(ApiError::new(StatusCode::GATEWAY_TIMEOUT, "answer_timeout", message));
+                    }
                     late = true;
                     running.cancel();
                     continue;
@@ -176,10 +183,6 @@ impl Driver {
             Ok(answer) => answer,
             Err(error) => return self.fail(error.into()),
         };
-        if late && !self.delivered {
-            let message = "the answer took too long and was not charged: ask for fewer tokens";
-            return self.fail(ApiError::new(StatusCode::GATEWAY_TIMEOUT, "answer_timeout", message));
-        }
         // Nobody is there and nobody was given anything: nobody pays.
         if self.events.is_closed() && !self.delivered {
             self.app.metrics.cancelled();

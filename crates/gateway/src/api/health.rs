@@ -18,6 +18,7 @@ pub async fn health(State(app): State<Arc<App>>) -> Response {
         "status": if app.stopping() { "stopping" } else { "ok" },
         "models": models,
         "queue": app.pool.waiting(),
+        "decoding": app.pool.decoding(),
         "operator": app.config.operator.address(),
         "network": app.payments.network(),
     });
@@ -26,7 +27,7 @@ pub async fn health(State(app): State<Arc<App>>) -> Response {
 
 /// Prometheus text.
 pub async fn metrics(State(app): State<Arc<App>>) -> Response {
-    let mut text = app.metrics.text(app.pool.waiting());
+    let mut text = app.metrics.text(app.pool.waiting(), app.pool.decoding());
     for model in app.models.values() {
         let next = model.recorder.log().next_sequence();
         text += &format!("openledger_receipts{{model=\"{}\"}} {next}\n", model.worker.model);
