@@ -5,6 +5,7 @@
 //! may save between runs; without it the sum is found again by the operator's corrective 402.
 
 use crate::payments::{
+    code,
     exact::{now_s, token_domain},
     wire::{
         self, BATCH, BatchPayload, EXACT, ExactPayload, PAYMENT_REQUIRED, PAYMENT_RESPONSE,
@@ -23,12 +24,17 @@ use interfaces::{
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 pub mod http;
 
 /// Longest response that is read.
 const MAX_RESPONSE_BYTES: usize = 32 << 20;
+
+/// How often a busy channel is asked again.
+const BUSY_WAITS: u32 = 50;
+/// How long to wait before.
+const BUSY_PAUSE: Duration = Duration::from_millis(100);
 
 /// What is known of one channel.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -56,6 +62,14 @@ pub enum ClientError {
         "an answer may cost {asked} units, more than the {allowed} that are allowed: raise the limit or ask for less"
     )]
     TooDear { asked: u128, allowed: u128 },
+    /// The channel holds less than the answer may cost, and only its payer can put more into it.
+    #[error(
+        "the channel has {left} units left and an answer may cost {asked}: ask for fewer tokens, or open another channel"
+    )]
+    Spent { asked: u128, left: u128 },
+    /// This payer has no channel with whom the offer names.
+    #[error("this key pays for another model or operator: ask for the model that its channel was opened for")]
+    NoChannel,
     /// The 402 cannot be paid.
     #[error("the offer cannot be paid: {0}")]
     BadOffer(String),
@@ -73,10 +87,12 @@ pub struct Paid {
     pub settled: Option<SettleResponse>,
 }
 
-/// A payer.
+/// A payer, or who signs for one.
 pub struct Client {
     url: String,
     account: Account,
+    /// Who funds the channels. When it is not `account`, only funded channels are used.
+    payer: Address,
     chain_id: u64,
     /// The most one answer may cost.
     pub most: u128,
@@ -89,8 +105,14 @@ pub struct Client {
 impl Client {
     /// A payer at the gateway at `url`, such as `http://127.0.0.1:8402`.
     pub fn new(url: &str, account: Account, chain_id: u64, most: u128) -> Client {
-        let url = url.trim_end_matches('/').into();
-        Client { url, account, chain_id, most, salt: B256::ZERO, memory: Memory::new() }
+        let (url, payer) = (url.trim_end_matches('/').into(), account.address());
+        Client { url, account, payer, chain_id, most, salt: B256::ZERO, memory: Memory::new() }
+    }
+
+    /// Signs for channels that `payer` funded and in which this account is the `payerAuthorizer`. It never deposits: what `memory` says
+    /// of a channel is all that can be spent.
+    pub fn on_behalf_of(self, payer: Address) -> Client {
+        Client { payer, ..self }
     }
 
     /// Asks by channel and reads the whole answer.
@@ -104,11 +126,25 @@ impl Client {
     }
 
     async fn paid(&mut self, path: &str, body: &Value, scheme: &str) -> Result<Paid, ClientError> {
-        let response = self.pay(path, body, scheme).await?;
+        let Exchange { response, .. } = self.pay(path, body.to_string().into_bytes(), scheme).await?;
+        let response = answered(response).await?;
         let settled = settled(&response.headers);
         let response = response.whole(MAX_RESPONSE_BYTES).await?;
         let body = serde_json::from_slice(&response.body);
         Ok(Paid { body: body.map_err(|error| ClientError::Malformed(error.to_string()))?, settled })
+    }
+
+    /// Asks by channel with a body as it stands, and returns the response as it comes: any but a 402. What an answer cost is taken up from
+    /// its headers; on streams the caller tells it by [`Client::charge`], or the next answer's 402 does.
+    pub async fn forward(&mut self, path: &str, body: Vec<u8>) -> Result<Exchange, ClientError> {
+        self.pay(path, body, BATCH).await
+    }
+
+    /// Takes up what a stream turned out to cost.
+    pub fn charge(&mut self, channel: B256, units: u128) {
+        if let Some(known) = self.memory.get_mut(&channel) {
+            known.charged.0 = known.charged.0.saturating_add(units);
+        }
     }
 
     /// Asks by channel for a stream, handing each `data:` event to `each`. What it cost stands in the last event with `usage`.
@@ -118,7 +154,8 @@ impl Client {
         body: &Value,
         mut each: impl FnMut(&Value),
     ) -> Result<(), ClientError> {
-        let mut response = self.pay(path, body, BATCH).await?;
+        let Exchange { response, .. } = self.pay(path, body.to_string().into_bytes(), BATCH).await?;
+        let mut response = answered(response).await?;
         let mut pending = Vec::new();
         while let Some(more) = response.more().await? {
             pending.extend_from_slice(&more);
@@ -138,16 +175,16 @@ impl Client {
         Ok(())
     }
 
-    /// Asks, pays, and returns the response once its status is 200.
-    async fn pay(&mut self, path: &str, body: &Value, scheme: &str) -> Result<http::Incomplete, ClientError> {
+    /// Asks, pays, and returns the response unless it is a 402.
+    async fn pay(&mut self, path: &str, bytes: Vec<u8>, scheme: &str) -> Result<Exchange, ClientError> {
         let url = format!("{}{path}", self.url);
-        let bytes = body.to_string().into_bytes();
         let response = http::send(Method::POST, &url, &[], bytes.clone()).await?;
-        if response.status == StatusCode::OK {
-            return Ok(response);
+        if response.status != StatusCode::PAYMENT_REQUIRED {
+            return Ok(Exchange { response, channel: None });
         }
         let mut offer = required(response).await?;
-        for attempt in 0..2 {
+        let (mut corrections, mut waits) = (0, 0);
+        loop {
             let requirements = choose(&offer, scheme)?.clone();
             if requirements.amount.0 > self.most {
                 return Err(ClientError::TooDear { asked: requirements.amount.0, allowed: self.most });
@@ -169,24 +206,42 @@ impl Client {
             let response =
                 http::send(Method::POST, &url, &[(PAYMENT_SIGNATURE, &header)], bytes.clone()).await?;
             if response.status == StatusCode::OK {
-                if let Some((id, mut known)) = channel {
+                let channel = channel.map(|(id, mut known)| {
                     known.charged.0 += charged(&response.headers);
                     self.memory.insert(id, known);
-                }
-                return Ok(response);
+                    id
+                });
+                return Ok(Exchange { response, channel });
+            }
+            if response.status != StatusCode::PAYMENT_REQUIRED {
+                return Ok(Exchange { response, channel: None });
             }
             let corrected = required(response).await?;
-            if attempt > 0 || !self.adopt(&corrected)? {
+            if corrected.error == code::BUSY && waits < BUSY_WAITS {
+                // The answer before is being ended: its client left it.
+                waits += 1;
+                tokio::time::sleep(BUSY_PAUSE).await;
+                continue;
+            }
+            if corrections > 0 || !self.adopt(&corrected)? {
                 let message = format!("the payment was refused: {}", corrected.error);
                 let status = StatusCode::PAYMENT_REQUIRED;
                 return Err(ClientError::Refused { status, code: corrected.error, message });
             }
+            corrections += 1;
             offer = corrected;
         }
-        Err(ClientError::BadOffer("the sums do not meet".into()))
     }
 
-    fn config(&self, requirements: &Requirements) -> Result<ChannelConfig, ClientError> {
+    /// What an answer of up to 1,000 tokens read and 1,000 written would be offered for, with no strings attached.
+    pub async fn offer(&self, model: &str) -> Result<Requirements, ClientError> {
+        let url = format!("{}/v1/chat/completions?model={model}", self.url);
+        let offer = required(http::send(Method::GET, &url, &[], Vec::new()).await?).await?;
+        choose(&offer, BATCH).cloned()
+    }
+
+    /// The channel that pays for an offer.
+    pub fn config(&self, requirements: &Requirements) -> Result<ChannelConfig, ClientError> {
         let bad = |what: &str| ClientError::BadOffer(format!("its {what} cannot be read"));
         let address = |text: &str, what| text.parse::<Address>().map_err(|_| bad(what));
         let extra = &requirements.extra;
@@ -196,7 +251,7 @@ impl Client {
             return Err(bad("asset, which must be OPEN,"));
         }
         Ok(ChannelConfig {
-            payer: self.account.address(),
+            payer: self.payer,
             payerAuthorizer: self.account.address(),
             receiver: address(&requirements.pay_to, "payTo")?,
             receiverAuthorizer: address(authorizer, "receiverAuthorizer")?,
@@ -210,9 +265,19 @@ impl Client {
     fn channel(&self, requirements: &Requirements) -> Result<(Value, B256, Known), ClientError> {
         let config = self.config(requirements)?;
         let id = channel_id(&config, self.chain_id);
-        let mut known = self.memory.get(&id).copied().unwrap_or_default();
+        let funded = self.memory.get(&id).copied();
         let amount = requirements.amount.0;
+        let mut known = funded.unwrap_or_default();
         let max = known.charged.0.saturating_add(amount);
+        if self.payer != self.account.address() {
+            if funded.is_none() {
+                return Err(ClientError::NoChannel);
+            }
+            if max > known.balance.0 {
+                let left = known.balance.0.saturating_sub(known.charged.0);
+                return Err(ClientError::Spent { asked: amount, left });
+            }
+        }
         let message = signed::Voucher { channelId: id, maxClaimableAmount: max };
         let signature = self.account.sign(&message.eip712_signing_hash(&domain(self.chain_id)));
         let voucher =
@@ -233,6 +298,11 @@ impl Client {
     /// The voucher payment for an offer, as JSON.
     pub fn payment_for(&self, requirements: &Requirements) -> Result<Value, ClientError> {
         self.channel(requirements).map(|(payload, ..)| payload)
+    }
+
+    /// The `exact` payment for an offer, as JSON.
+    pub fn exact_for(&self, requirements: &Requirements) -> Result<Value, ClientError> {
+        self.exact(requirements)
     }
 
     fn deposit(&self, id: B256, amount: u128, lasts_s: u64) -> Result<WireDeposit, ClientError> {
@@ -349,6 +419,31 @@ impl Client {
     }
 }
 
+/// A response and the channel that paid for it.
+#[derive(Debug)]
+pub struct Exchange {
+    /// As it comes.
+    pub response: http::Incomplete,
+    /// Whose charge the response tells, if it was paid.
+    pub channel: Option<B256>,
+}
+
+/// The response if it is an answer, or the error that it is.
+async fn answered(response: http::Incomplete) -> Result<http::Incomplete, ClientError> {
+    if response.status == StatusCode::OK { Ok(response) } else { Err(failure(response).await) }
+}
+
+async fn failure(response: http::Incomplete) -> ClientError {
+    let status = response.status;
+    let body = match response.whole(MAX_RESPONSE_BYTES).await {
+        Ok(response) => response.body,
+        Err(error) => return error.into(),
+    };
+    let body: Value = serde_json::from_slice(&body).unwrap_or_default();
+    let text = |name: &str| body["error"][name].as_str().unwrap_or_default().to_string();
+    ClientError::Refused { status, code: text("code"), message: text("message") }
+}
+
 fn bytes(signature: &Signature) -> Bytes {
     Bytes::from(signature.as_bytes().to_vec())
 }
@@ -384,8 +479,5 @@ async fn required(response: http::Incomplete) -> Result<PaymentRequired, ClientE
     {
         return offer.map_err(|error| ClientError::BadOffer(error.to_string()));
     }
-    let body = response.whole(MAX_RESPONSE_BYTES).await?.body;
-    let body: Value = serde_json::from_slice(&body).unwrap_or_default();
-    let text = |name: &str| body["error"][name].as_str().unwrap_or_default().to_string();
-    Err(ClientError::Refused { status, code: text("code"), message: text("message") })
+    Err(failure(response).await)
 }

@@ -3,7 +3,7 @@
 use alloy_primitives::{Address, B256, Bytes, U256};
 use alloy_sol_types::{SolCall, SolEvent};
 use futures::future::BoxFuture;
-use interfaces::{addresses, channels::IChannels, token::IToken};
+use interfaces::{addresses, channels::IChannels, multicall3::IMulticall3, token::IToken};
 
 /// A ledger as one operator sees it: a node's JSON-RPC ([`crate::RpcLedger`]) or one in the same process.
 pub trait Ledger: Send + Sync + 'static {
@@ -50,6 +50,14 @@ pub enum LedgerError {
 }
 
 impl LedgerError {
+    /// The error of the interface that the call reverted with, if it is this one.
+    pub fn decode<E: alloy_sol_types::SolError>(&self) -> Option<E> {
+        match self {
+            LedgerError::Refused { data, .. } => E::abi_decode(data).ok(),
+            _ => None,
+        }
+    }
+
     /// Whether the call reverted with this error of the interface.
     pub fn is<E: alloy_sol_types::SolError>(&self) -> bool {
         matches!(self, LedgerError::Refused { data, .. } if data.starts_with(&E::SELECTOR))
@@ -66,7 +74,7 @@ impl Included {
 /// Asks a view of a module, typed.
 pub async fn view<C: SolCall>(ledger: &dyn Ledger, to: Address, call: &C) -> Result<C::Return, LedgerError> {
     let output = ledger.call(Address::ZERO, to, call.abi_encode().into()).await?;
-    C::abi_decode_returns(&output).map_err(|error| LedgerError::Malformed(error.to_string()))
+    decoded::<C>(&output)
 }
 
 /// Sends a module call, typed.
@@ -95,15 +103,36 @@ pub struct ChannelOnLedger {
 /// Reads a channel.
 pub async fn channel(ledger: &dyn Ledger, id: B256) -> Result<ChannelOnLedger, LedgerError> {
     let to = addresses::CHANNELS;
-    let channel = view(ledger, to, &IChannels::channelsCall { channelId: id }).await?;
-    let pending = view(ledger, to, &IChannels::pendingWithdrawalsCall { channelId: id }).await?;
-    let nonce = view(ledger, to, &IChannels::refundNonceCall { channelId: id }).await?;
+    let calls = [
+        IChannels::channelsCall { channelId: id }.abi_encode(),
+        IChannels::pendingWithdrawalsCall { channelId: id }.abi_encode(),
+        IChannels::refundNonceCall { channelId: id }.abi_encode(),
+    ];
+    let [channel, pending, nonce]: [Bytes; 3] =
+        views(ledger, to, calls.into_iter().map(Bytes::from).collect())
+            .await?
+            .try_into()
+            .map_err(|_| LedgerError::Malformed("another number of answers than of questions".into()))?;
+    let channel = decoded::<IChannels::channelsCall>(&channel)?;
+    let pending = decoded::<IChannels::pendingWithdrawalsCall>(&pending)?;
+    let nonce = decoded::<IChannels::refundNonceCall>(&nonce)?;
     Ok(ChannelOnLedger {
         balance: channel.balance,
         total_claimed: channel.totalClaimed,
         withdraw_requested_at: pending.initiatedAt.to(),
         refund_nonce: nonce.try_into().unwrap_or(u64::MAX),
     })
+}
+
+/// Asks many views of one module in one call; answers in their order. All of one block, or none.
+pub async fn views(ledger: &dyn Ledger, to: Address, calls: Vec<Bytes>) -> Result<Vec<Bytes>, LedgerError> {
+    let calls = calls.into_iter().map(|data| IMulticall3::Call { target: to, callData: data }).collect();
+    Ok(view(ledger, addresses::MULTICALL3, &IMulticall3::aggregateCall { calls }).await?.returnData)
+}
+
+/// The return value in the answer to a view.
+pub fn decoded<C: SolCall>(output: &[u8]) -> Result<C::Return, LedgerError> {
+    C::abi_decode_returns(output).map_err(|error| LedgerError::Malformed(error.to_string()))
 }
 
 /// OPEN that an account holds.

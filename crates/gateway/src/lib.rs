@@ -13,7 +13,7 @@
 //! log entry, so that charge and receipt cannot part. Under `exact` the intent is on disk before the transfer is sent, and a restart
 //! finds out whether it went through.
 //!
-//! [`serve`] starts it; [`client`] is the paying side.
+//! [`serve`] starts it; [`client`] is the paying side, and [`prepaid`] pays for programs that cannot.
 
 pub mod api;
 pub mod client;
@@ -23,6 +23,7 @@ pub mod ledger;
 pub mod metrics;
 pub mod payments;
 pub mod pool;
+pub mod prepaid;
 pub mod recorder;
 pub mod rpc;
 pub mod server;
@@ -31,4 +32,4 @@ pub mod settlement;
 pub use config::{GatewayConfig, Limits, Offered};
 pub use ledger::{Ledger, LedgerError};
 pub use rpc::RpcLedger;
-pub use server::{Handle, ServeError, serve};
+pub use server::{Handle, ServeError, serve, serve_on};

@@ -18,6 +18,8 @@ use tokio::sync::Mutex;
 
 /// How long a transaction may take to stand in a block.
 const INCLUSION_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a node may take to answer one question: answers that are being charged wait for it.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(15);
 /// How often to look.
 const POLL_EVERY: Duration = Duration::from_millis(60);
 /// Gas above the estimate, in percent: the state may move until the transaction runs.
@@ -77,11 +79,16 @@ impl RpcLedger {
         params: Value,
     ) -> Result<T, LedgerError> {
         let body = json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params });
-        let answer =
-            http::post(&self.url, &[], &body, MAX_RESPONSE_BYTES).await.map_err(|error| match error {
-                HttpError::BadUrl(_) => malformed(error),
-                other => LedgerError::Away(other.to_string()),
-            })?;
+        let asked = http::post(&self.url, &[], &body, MAX_RESPONSE_BYTES);
+        let answer = match tokio::time::timeout(ANSWER_TIMEOUT, asked).await {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(error @ HttpError::BadUrl(_))) => return Err(malformed(error)),
+            Ok(Err(error)) => return Err(LedgerError::Away(error.to_string())),
+            Err(_) => {
+                let message = format!("{} did not answer within {} s", self.url, ANSWER_TIMEOUT.as_secs());
+                return Err(LedgerError::Away(message));
+            }
+        };
         let answer: RpcAnswer = serde_json::from_slice(&answer.body).map_err(malformed)?;
         if let Some(RpcError { message, data }) = answer.error {
             let data = data.and_then(|data| serde_json::from_value(data).ok()).unwrap_or_default();

@@ -2,7 +2,7 @@
 
 use crate::{
     api::{self, ApiError, endpoint::Ask, flow::now_ms, owed::Recorded},
-    config::{GatewayConfig, Offered},
+    config::{GatewayConfig, Limits, Offered},
     connection,
     ledger::{Ledger, LedgerError},
     metrics::Metrics,
@@ -11,7 +11,7 @@ use crate::{
         intent::{self, Intent},
         wire::{PaymentRequired, identifier_offer},
     },
-    pool::Pool,
+    pool::{Pool, PoolLimits},
     recorder::Recorder,
     settlement,
 };
@@ -20,7 +20,7 @@ use axum::http::StatusCode;
 use compute::{
     Log, LogError, Usage, Worker,
     fee::Terms,
-    log::{Draft, FileStore, What},
+    log::{Draft, FileStore, Store, What},
 };
 use primitives::Amount;
 use serde_json::{Value, json};
@@ -143,6 +143,16 @@ pub async fn serve(
     workers: Vec<(Worker, Offered)>,
     ledger: Arc<dyn Ledger>,
 ) -> Result<Handle, ServeError> {
+    serve_on(config, workers, ledger, |path| Ok(Box::new(FileStore::open(path)?))).await
+}
+
+/// As [`serve`], with what `open` gives for a receipt log's path under the log.
+pub async fn serve_on(
+    config: GatewayConfig,
+    workers: Vec<(Worker, Offered)>,
+    ledger: Arc<dyn Ledger>,
+    open: impl Fn(&Path) -> std::io::Result<Box<dyn Store>>,
+) -> Result<Handle, ServeError> {
     let io = |what: &str| {
         let what = what.to_string();
         move |error| ServeError::Io(what, error)
@@ -151,15 +161,24 @@ pub async fn serve(
     let payments = Arc::new(Payments::new(&config, ledger.clone()).map_err(io("the data folder"))?);
     let mut models = BTreeMap::new();
     for (worker, offered) in workers {
-        let model = open_model(&config, &payments, worker, offered)?;
+        let model = open_model(&config, &payments, worker, offered, &open)?;
         if !config.free {
-            payments.register_escrow(model.worker.model).await?;
+            match payments.register_escrow(model.worker.model).await {
+                // It answered before: the escrow is known, and the ledger will be back.
+                Err(error @ LedgerError::Away(_)) if model.recorder.log().next_sequence() > 0 => {
+                    tracing::warn!(%error, "serving while the ledger is away");
+                }
+                other => other?,
+            }
         }
         models.insert(model.worker.name.clone(), Arc::new(model));
     }
     let listener = TcpListener::bind(config.listen).await.map_err(io("the address cannot be listened at"))?;
     let addr = listener.local_addr().map_err(io("the address"))?;
-    let pool = Pool::start(config.limits.workers, config.limits.queue).map_err(io("worker threads"))?;
+    let Limits { rows, workers: attributing, queue, .. } = config.limits;
+    let served: Vec<Worker> = models.values().map(|model: &Arc<ServedModel>| model.worker.clone()).collect();
+    let pool = Pool::start(&served, PoolLimits { rows, attributing, queue });
+    let pool = pool.map_err(io("the threads that make answers"))?;
     let public_url =
         if config.public_url.is_empty() { format!("http://{addr}") } else { config.public_url.clone() };
     let app = Arc::new(App {
@@ -193,12 +212,13 @@ fn open_model(
     payments: &Payments,
     worker: Worker,
     offered: Offered,
+    open: &dyn Fn(&Path) -> std::io::Result<Box<dyn Store>>,
 ) -> Result<ServedModel, ServeError> {
     let path = log_path(&config.data_dir, worker.model);
-    let store = FileStore::open(&path)
-        .map_err(|error| ServeError::Io(format!("the receipt log {}", path.display()), error))?;
+    let store =
+        open(&path).map_err(|error| ServeError::Io(format!("the receipt log {}", path.display()), error))?;
     let mut broken = None;
-    let (log, repair) = Log::open(Box::new(store), config.operator.clone(), worker.model, |entry| {
+    let (log, repair) = Log::open(store, config.operator.clone(), worker.model, |entry| {
         let sequence = entry.signed.receipt.sequence;
         if entry.note.is_empty() {
             return;
@@ -231,8 +251,8 @@ pub fn log_path(data_dir: &Path, model: B256) -> std::path::PathBuf {
     data_dir.join(format!("receipts-{}.log", hex::encode(model)))
 }
 
-/// Finds out what became of transfers that a crash left open. One that went through gets its answer, made again from the request: the
-/// model gives the same one.
+/// Finds out what became of transfers that a crash, or a ledger that did not answer, left open. One that went through gets its answer,
+/// made again from the request: the model gives the same one. Those that an answer being made is at are left to it.
 pub(crate) async fn resolve_intents(app: &Arc<App>) -> Result<(), ServeError> {
     let folder = app.payments.intents();
     let io = |error| ServeError::Io("a pending payment".into(), error);
@@ -241,6 +261,7 @@ pub(crate) async fn resolve_intents(app: &Arc<App>) -> Result<(), ServeError> {
             intent.remove(folder).map_err(io)?;
             continue;
         }
+        let Some(_hold) = app.payments.hold_intent(intent.from, intent.nonce) else { continue };
         match app.payments.is_used(intent.from, intent.nonce).await {
             Ok(true) => {
                 record_again(app, &intent).await?;
@@ -276,6 +297,8 @@ async fn record_again(app: &Arc<App>, intent: &Intent) -> Result<(), ServeError>
         note: note.encode(),
         time_ms: now_ms(),
     };
+    // Settlement must not close the escrow between a charge and its receipt.
+    let _gate = model.gate.clone().read_owned().await;
     let entry = model.recorder.record(draft).await.map_err(|error| inconsistent(error.to_string()))?;
     app.payments.remember(intent.model, entry.signed.receipt.sequence, &note);
     Ok(())

@@ -14,6 +14,7 @@ use crate::{
     server::{App, ServedModel},
 };
 use alloy_primitives::{Address, B256, U256};
+use alloy_sol_types::SolCall;
 use compute::{
     LogError,
     batch::{self, Accounted, BatchError, SettlementBatch},
@@ -267,8 +268,20 @@ async fn post(app: &Arc<App>, model: &Arc<ServedModel>) -> Result<Posted, Settle
     Ok(posted)
 }
 
-/// Finalises batches whose window has passed, and claims for everyone they pay.
-pub async fn pay_out(app: &Arc<App>, model: &Arc<ServedModel>) -> Result<(), SettleError> {
+/// A batch whose challenge window is open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Window {
+    /// The batch.
+    pub batch: B256,
+    /// Block time, Unix seconds, from which it can be finalised.
+    pub ends_s: u64,
+    /// Seconds of block time left when the ledger was asked.
+    pub left_s: u64,
+}
+
+/// Finalises batches whose window has passed, and claims for everyone they pay. Returns what could not be: windows that are open.
+pub async fn pay_out(app: &Arc<App>, model: &Arc<ServedModel>) -> Result<Vec<Window>, SettleError> {
+    let mut windows = Vec::new();
     let open: Vec<Posted> = {
         let settled = model.settled.lock().unwrap_or_else(PoisonError::into_inner);
         settled.iter().filter(|posted| !posted.done).cloned().collect()
@@ -280,8 +293,13 @@ pub async fn pay_out(app: &Arc<App>, model: &Arc<ServedModel>) -> Result<(), Set
             let call = ISettlement::finaliseCall { id };
             match send(app.ledger.as_ref(), addresses::SETTLEMENT, U256::ZERO, &call).await {
                 Ok(_) => {}
-                Err(error) if error.is::<ISettlement::WindowOpen>() => continue,
-                Err(error) => return Err(error.into()),
+                Err(error) => match error.decode::<ISettlement::WindowOpen>() {
+                    Some(ISettlement::WindowOpen { finaliseAt: ends_s, time }) => {
+                        windows.push(Window { batch: id, ends_s, left_s: ends_s.saturating_sub(time) });
+                        continue;
+                    }
+                    None => return Err(error.into()),
+                },
             }
         }
         claim_all(app, &posted).await?;
@@ -290,21 +308,25 @@ pub async fn pay_out(app: &Arc<App>, model: &Arc<ServedModel>) -> Result<(), Set
             known.done = true;
         }
     }
-    Ok(())
+    Ok(windows)
 }
 
 async fn claim_all(app: &App, posted: &Posted) -> Result<(), SettleError> {
     let id = posted.id;
-    let mut leaves = Vec::new();
-    for index in 0..posted.built.batch.payoutCount {
-        let call = ISettlement::isClaimedCall { id, index };
-        if !view(app.ledger.as_ref(), addresses::SETTLEMENT, &call).await? {
-            leaves.extend(posted.built.claim_leaf(index));
+    for first in (0..posted.built.batch.payoutCount).step_by(LEAVES_PER_CLAIM) {
+        let range = first..posted.built.batch.payoutCount.min(first + LEAVES_PER_CLAIM as u64);
+        let asked = range.clone().map(|index| ISettlement::isClaimedCall { id, index }.abi_encode().into());
+        let answers = ledger::views(app.ledger.as_ref(), addresses::SETTLEMENT, asked.collect()).await?;
+        let mut leaves = Vec::new();
+        for (index, answer) in range.zip(answers) {
+            if !ledger::decoded::<ISettlement::isClaimedCall>(&answer)? {
+                leaves.extend(posted.built.claim_leaf(index));
+            }
         }
-    }
-    for part in leaves.chunks(LEAVES_PER_CLAIM) {
-        let call = ISettlement::claimCall { id, leaves: part.to_vec() };
-        send(app.ledger.as_ref(), addresses::SETTLEMENT, U256::ZERO, &call).await?;
+        if !leaves.is_empty() {
+            let call = ISettlement::claimCall { id, leaves };
+            send(app.ledger.as_ref(), addresses::SETTLEMENT, U256::ZERO, &call).await?;
+        }
     }
     Ok(())
 }

@@ -5,7 +5,7 @@ use super::{
     refusal::{channel_state, voucher_state},
     wire::{BatchPayload, WireConfig, WireDeposit, WireVoucher},
 };
-use crate::ledger::{self, ChannelOnLedger};
+use crate::ledger::{self, ChannelOnLedger, LedgerError};
 use alloy_primitives::{B256, Signature, U256};
 use alloy_sol_types::{SolStruct, SolValue};
 use compute::account::signed_by;
@@ -228,7 +228,7 @@ impl Payments {
         // A sum that does not fit is corrected before any money moves.
         self.check_sum(id, max, amount)?;
         if let Some(deposit) = deposit {
-            hold.deposit = Some(self.deposit(&config, id, deposit).await?);
+            hold.deposit = self.deposit(&config, id, max, deposit).await?;
         }
         self.check_cover(id, max)?;
         hold.charged_before = self.book().channels.get(&id).map_or(0, |channel| channel.charged);
@@ -331,13 +331,14 @@ impl Payments {
         Ok(())
     }
 
-    /// Sends a deposit to the ledger; its transaction and amount.
+    /// Sends a deposit to the ledger, for a voucher of `max`; its transaction and amount, or `None` when it had gone through before.
     async fn deposit(
         &self,
         config: &ChannelConfig,
         id: B256,
+        max: u128,
         deposit: &WireDeposit,
-    ) -> Result<(B256, u128), Refusal> {
+    ) -> Result<Option<(B256, u128)>, Refusal> {
         let Some(authorization) = &deposit.authorization.erc3009_authorization else {
             return Err(Refusal::new(code::ERC3009_REQUIRED, "deposits are made by ERC-3009 authorization"));
         };
@@ -355,10 +356,13 @@ impl Payments {
             collector: addresses::DEPOSIT_COLLECTOR,
             collectorData: data.abi_encode_params().into(),
         };
-        let included = ledger::send(self.ledger.as_ref(), addresses::CHANNELS, U256::ZERO, &call)
-            .await
-            .map_err(|error| super::refused(error, code::DEPOSIT_FAILED))?;
+        let sent = ledger::send(self.ledger.as_ref(), addresses::CHANNELS, U256::ZERO, &call).await;
         self.refresh(id, Duration::ZERO).await?;
-        Ok((included.hash, deposit.amount.0))
+        match sent {
+            Ok(included) => Ok(Some((included.hash, deposit.amount.0))),
+            // An earlier attempt went through and its answer was lost: the money is there.
+            Err(LedgerError::Refused { .. }) if self.check_cover(id, max).is_ok() => Ok(None),
+            Err(error) => Err(super::refused(error, code::DEPOSIT_FAILED)),
+        }
     }
 }

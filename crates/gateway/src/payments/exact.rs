@@ -35,10 +35,7 @@ impl Drop for ExactHold {
     fn drop(&mut self) {
         if !self.served {
             let key = (self.authorization.from, self.authorization.nonce);
-            let mut book = self.payments.book();
-            if book.authorizations.get(&key) == Some(&None) {
-                book.authorizations.remove(&key);
-            }
+            self.payments.book().release_authorization(key);
         }
     }
 }
@@ -94,6 +91,18 @@ impl ExactHold {
             amount: value.0.to_string(),
             extra: Value::Null,
         }
+    }
+}
+
+/// The nonce of an intent that is looked into. Dropped before it was served it is released.
+pub struct IntentHold {
+    payments: Arc<Payments>,
+    key: (Address, B256),
+}
+
+impl Drop for IntentHold {
+    fn drop(&mut self) {
+        self.payments.book().release_authorization(self.key);
     }
 }
 
@@ -201,6 +210,17 @@ impl Payments {
             return refuse(code::EXACT_SIGNATURE, "the authorization is not signed by its payer");
         }
         Ok(())
+    }
+
+    /// Holds the nonce of an intent, unless somebody does already: an answer that is being made, or another look at the same intent.
+    pub(crate) fn hold_intent(self: &Arc<Self>, from: Address, nonce: B256) -> Option<IntentHold> {
+        let key = (from, nonce);
+        let mut book = self.book();
+        if book.authorizations.contains_key(&key) {
+            return None;
+        }
+        book.authorizations.insert(key, None);
+        Some(IntentHold { payments: self.clone(), key })
     }
 
     /// Whether an authorization was used on the ledger.

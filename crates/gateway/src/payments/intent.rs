@@ -131,20 +131,43 @@ pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     }
 }
 
-/// All intents of a folder. Files that were never completed are removed; a complete one that cannot be read is an error.
+/// Removes files that a crash left half written. Only before anything is written: another intent may be on its way.
+pub fn clean(folder: &Path) -> io::Result<()> {
+    for file in fs::read_dir(folder)? {
+        let path = file?.path();
+        if is_unfinished(&path) {
+            fs::remove_file(path)?;
+        }
+    }
+    Ok(())
+}
+
+fn is_unfinished(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension == "new")
+}
+
+/// All complete intents of a folder; one that cannot be read is an error.
 pub fn read_all(folder: &Path) -> io::Result<Vec<Intent>> {
     let mut intents = Vec::new();
     for file in fs::read_dir(folder)? {
         let file = file?;
-        if file.path().extension().is_some_and(|extension| extension == "new") {
-            fs::remove_file(file.path())?;
+        if is_unfinished(&file.path()) {
             continue;
         }
-        if file.metadata()?.len() > MAX_INTENT_BYTES {
+        let length = match file.metadata() {
+            // Answered and removed since the folder was listed.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            other => other?.len(),
+        };
+        if length > MAX_INTENT_BYTES {
             let message = format!("{} is no pending payment", file.path().display());
             return Err(io::Error::new(io::ErrorKind::InvalidData, message));
         }
-        let intent = Intent::decode(&fs::read(file.path())?).map_err(|error| {
+        let bytes = match fs::read(file.path()) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            other => other?,
+        };
+        let intent = Intent::decode(&bytes).map_err(|error| {
             let message = format!("the pending payment {} is damaged: {error}", file.path().display());
             io::Error::new(io::ErrorKind::InvalidData, message)
         })?;
@@ -182,8 +205,12 @@ mod tests {
     fn an_intent_is_complete_or_absent() {
         let folder = tempfile::tempdir().unwrap();
         intent().write(folder.path()).unwrap();
-        fs::write(folder.path().join("half.new"), b"half").unwrap();
+        let half = folder.path().join("half.new");
+        fs::write(&half, b"half").unwrap();
         assert_eq!(read_all(folder.path()).unwrap(), [intent()]);
+        assert!(half.exists(), "it may be on its way");
+        clean(folder.path()).unwrap();
+        assert!(!half.exists());
         intent().remove(folder.path()).unwrap();
         intent().remove(folder.path()).unwrap();
         assert_eq!(read_all(folder.path()).unwrap(), []);

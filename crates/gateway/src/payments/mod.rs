@@ -89,6 +89,7 @@ impl Payments {
     pub fn new(config: &GatewayConfig, ledger: Arc<dyn Ledger>) -> std::io::Result<Payments> {
         let intents = config.data_dir.join("intents");
         std::fs::create_dir_all(&intents)?;
+        intent::clean(&intents)?;
         Ok(Payments {
             ledger,
             operator: config.operator.clone(),
@@ -178,6 +179,12 @@ impl Book {
             && let Some(oldest) = self.identifier_order.pop_front()
         {
             self.identifiers.remove(&oldest);
+        }
+    }
+
+    fn release_authorization(&mut self, key: (Address, B256)) {
+        if self.authorizations.get(&key) == Some(&None) {
+            self.authorizations.remove(&key);
         }
     }
 
