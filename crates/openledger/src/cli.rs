@@ -35,6 +35,8 @@ pub enum Command {
     Attribute(command::attribute::Arguments),
     /// Ask a model and pay by voucher
     Ask(command::ask::Arguments),
+    /// Prepaid keys for OpenAI clients: open, show, proxy, withdraw
+    Channel(command::channel::Arguments),
     /// Verify an answer with nothing trusted but the genesis: receipt, shares, settlement, model, data; replay it
     Verify(command::verify::Arguments),
     /// Explain what an answer pays an account, down to the items

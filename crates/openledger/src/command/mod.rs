@@ -2,6 +2,7 @@
 
 pub mod ask;
 pub mod attribute;
+pub mod channel;
 pub mod claim;
 pub mod datanet;
 pub mod demo;
@@ -27,6 +28,7 @@ pub fn run(arguments: Arguments, output: &Output) -> anyhow::Result<()> {
     let home = Home::new(home, config.as_deref())?;
     match command {
         Command::Ask(arguments) => runtime()?.block_on(ask::run(arguments, &home, output)),
+        Command::Channel(arguments) => runtime()?.block_on(channel::run(arguments, &home, output)),
         Command::Verify(arguments) => runtime()?.block_on(verify::run(arguments, &home, output)),
         Command::Claim(arguments) => runtime()?.block_on(claim::run(arguments, &home, output)),
         Command::Why(arguments) => runtime()?.block_on(why::run(arguments, output)),
