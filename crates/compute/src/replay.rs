@@ -8,7 +8,7 @@ use crate::{
     attributed::Attributed,
     decode::Generated,
     log::Entry,
-    receipt::{Kind, commit_output, commit_prompt, output_salt},
+    receipt::{Kind, Output, commit_output, commit_prompt, output_salt},
     request::{Finish, Usage},
     worker::{AnswerError, Worker},
 };
@@ -83,25 +83,29 @@ pub fn replay(worker: &Worker, entry: &Entry) -> Result<Replayed, ReplayError> {
     if commit_output(&output_salt(&entry.salt), &entry.output) != receipt.output {
         return Err(ReplayError::Opening("output"));
     }
-    let prepared = worker.prepare(entry.request.clone(), false)?;
+    let mut prepared = worker.prepare(entry.request.clone(), false)?;
     let kept = &entry.output;
-    let mut streamed = String::new();
     let left = kept.finish == Finish::Cancelled;
-    let mut sink = |text: &str| {
-        streamed.push_str(text);
-        let enough = left && streamed.len() >= kept.text.len();
-        if enough { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    let nothing = Output { tokens: Vec::new(), text: String::new(), finish: Finish::Cancelled };
+    let (again, ends) = if left && kept.tokens.is_empty() {
+        (nothing, Vec::new())
+    } else {
+        if left {
+            // As far as it went; more is nobody's.
+            prepared.request.sampling.max_tokens = kept.tokens.len() as u32;
+        }
+        let mut quiet = |_: &str| ControlFlow::Continue(());
+        let Generated { output, ends, .. } = worker.generate(&prepared, &mut quiet)?;
+        (output, ends)
     };
-    let Generated { output: again, ends, .. } = worker.generate(&prepared, &mut sink)?;
-    let length = if left { kept.tokens.len().min(again.tokens.len()) } else { again.tokens.len() };
-    same("the answer's tokens", kept.tokens.as_slice(), &again.tokens[..length])?;
-    if !left {
+    same("the answer's tokens", kept.tokens.as_slice(), again.tokens.as_slice())?;
+    if left {
+        // What was sent is a beginning: of the last tokens, some text may have been held back.
+        let beginning = again.text.get(..kept.text.len()).unwrap_or(&again.text);
+        same("the answer's text", kept.text.as_str(), beginning)?;
+    } else {
         same("the answer's text", kept.text.as_str(), again.text.as_str())?;
         same("why the answer ended", kept.finish, again.finish)?;
-    } else {
-        // Both may be cut inside what the other has.
-        let common = kept.text.len().min(again.text.len());
-        same("the answer's text", &kept.text.as_bytes()[..common], &again.text.as_bytes()[..common])?;
     }
     let usage =
         Usage { prompt_tokens: prepared.tokens.len() as u32, completion_tokens: kept.tokens.len() as u32 };

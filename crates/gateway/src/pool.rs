@@ -203,6 +203,8 @@ fn decode(
     counts: &Counts,
 ) {
     let mut decoding: Decoding<'_, Ticket> = Decoding::new(worker);
+    // Rows that the gauge counts.
+    let mut shown = 0;
     loop {
         while decoding.len() < rows {
             let next = if decoding.is_empty() {
@@ -220,8 +222,8 @@ fn decode(
                 Err(TryRecvError::Disconnected) => break,
             }
         }
-        counts.decoding.fetch_add(decoding.len(), Ordering::Relaxed);
-        let before = decoding.len();
+        counts.decoding.fetch_add(decoding.len() - shown, Ordering::Relaxed);
+        shown = decoding.len();
         // A defect in a model must not take the thread, and with it the gateway, down.
         let ended = catch_unwind(AssertUnwindSafe(|| decoding.step()));
         let ended = ended.unwrap_or_else(|_| decoding.abandon(&broke_down()));
@@ -237,7 +239,8 @@ fn decode(
                 }
             }
         }
-        counts.decoding.fetch_sub(before, Ordering::Relaxed);
+        counts.decoding.fetch_sub(shown - decoding.len(), Ordering::Relaxed);
+        shown = decoding.len();
     }
 }
 

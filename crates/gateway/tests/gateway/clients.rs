@@ -69,8 +69,10 @@ async fn a_client_that_leaves_a_stream_pays_for_what_it_was_sent() {
     assert_eq!(stream.status.as_u16(), 200);
     stream.more().await.unwrap().unwrap();
     drop(stream);
-    quiet(&gateway).await;
     let served = gateway.app().model_by_id(scene.model).unwrap();
+    while served.recorder.log().next_sequence() == 0 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
     let entry = served.recorder.log().entry(0).unwrap().expect("a receipt");
     let sent = entry.signed.receipt.usage.completion_tokens;
     assert_eq!(entry.output.finish, compute::Finish::Cancelled);

@@ -58,10 +58,11 @@ async fn a_gateway_that_answered_before_starts_while_the_ledger_is_away() {
     let gateway = scene.serve().await;
     // What a channel holds is not known: it is not served on trust.
     let mut client = scene.client(&gateway, 1);
-    let refused = client.ask(CHAT, &request).await.unwrap_err().to_string();
+    let other = chat("lorem", 4);
+    let refused = client.ask(CHAT, &other).await.unwrap_err().to_string();
     assert!(refused.contains("503"), "{refused}");
     scene.book.fail(Fault::None);
-    client.ask(CHAT, &request).await.unwrap();
+    client.ask(CHAT, &other).await.unwrap();
     assert_eq!(scene.audit(&gateway).await.answers, 2);
     gateway.shutdown().await;
 }
