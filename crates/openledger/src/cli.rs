@@ -29,6 +29,8 @@ pub enum Command {
     Demo(command::demo::Arguments),
     /// Licensed data, encrypted in a vault
     Datanet(command::datanet::Arguments),
+    /// Record a Datanet and your contributions to it on the ledger
+    Publish(command::publish::Arguments),
     /// Train, generate and replay on plain files; serve as an operator
     Model(command::model::Arguments),
     /// Who does an output owe, on plain files

@@ -12,6 +12,7 @@ mod home;
 mod light;
 mod output;
 mod password;
+mod recording;
 mod revert;
 mod rpc;
 mod serving;

@@ -9,6 +9,7 @@ pub mod demo;
 pub mod init;
 pub mod model;
 pub mod node;
+pub mod publish;
 pub mod serve;
 pub mod status;
 pub mod verify;
@@ -31,6 +32,7 @@ pub fn run(arguments: Arguments, output: &Output) -> anyhow::Result<()> {
         Command::Channel(arguments) => runtime()?.block_on(channel::run(arguments, &home, output)),
         Command::Verify(arguments) => runtime()?.block_on(verify::run(arguments, &home, output)),
         Command::Claim(arguments) => runtime()?.block_on(claim::run(arguments, &home, output)),
+        Command::Publish(arguments) => runtime()?.block_on(publish::run(arguments, &home, output)),
         Command::Why(arguments) => runtime()?.block_on(why::run(arguments, output)),
         Command::Attribute(arguments) => attribute::run(arguments, output),
         Command::Model(arguments) => model::run(arguments, &home, output),

@@ -8,10 +8,9 @@ use super::{
     network::Network,
     story::Story,
 };
-use crate::transaction::{send, send_many};
-use alloy_primitives::{Address, B256, Bytes, U256};
+use crate::{recording, transaction::send_many};
+use alloy_primitives::{Address, B256, Bytes};
 use alloy_signer_local::PrivateKeySigner;
-use alloy_sol_types::SolCall;
 use anyhow::Context as _;
 use futures::future::try_join_all;
 use interfaces::{
@@ -19,10 +18,9 @@ use interfaces::{
     datanets::{IDatanets, datanet_id},
 };
 use primitives::{Amount, DatanetId, keccak256};
-use std::{path::Path, time::Duration};
+use std::path::Path;
 use vault::{
     Vault,
-    commands::Reveal,
     crypt::{
         keys::{Keyring, SecretKey},
         threshold::Keepers,
@@ -36,10 +34,6 @@ use vault::{
 const FOLDER: &str = "vault";
 /// Name of the Datanet.
 const NAME: &str = "Documentation";
-/// Bond for each byte contributed, in units.
-const BOND_PER_BYTE: u128 = 1_000_000_000_000;
-/// After this time a commitment's block is final and its second has passed.
-const FINALITY: Duration = Duration::from_millis(1500);
 /// OPEN that each contributor gets for bond and gas.
 const PURSE: Amount = Amount::open(10);
 
@@ -77,18 +71,7 @@ pub async fn run(
     let id = datanet_id(owner, salt);
     if journal.state.datanet.is_none() {
         fund(network, accounts, &[(accounts.developer.address(), Amount::open(1_000))]).await?;
-        let create = IDatanets::createCall {
-            salt,
-            name: NAME.into(),
-            policy: IDatanets::Policy::Open,
-            licences: corpus.licences(),
-            bondPerByte: U256::from(BOND_PER_BYTE),
-            metadata: B256::ZERO,
-            shares: Vec::new(),
-        };
-        send(&network.client, &accounts.developer, DATANETS, U256::ZERO, create.abi_encode().into())
-            .await
-            .context("the Datanet was not created")?;
+        recording::create(&network.client, &accounts.developer, salt, NAME, corpus.licences()).await?;
         if store.vault.datanet(&DatanetId(id)).is_err() {
             let keeper = *store.ring.public_keys().next().context("the vault has a keeper")?;
             store.vault.create_datanet(
@@ -196,15 +179,18 @@ async fn record(
     story.progress("committing to the contributions on the ledger");
     let purses: Vec<_> = parts.iter().map(|(key, _)| (key.address(), PURSE)).collect();
     fund(network, accounts, &purses).await?;
-    try_join_all(parts.iter().map(|(key, id)| commit(store, network, datanet, key, *id))).await?;
+    try_join_all(
+        parts.iter().map(|(key, id)| recording::commit(&network.client, &store.vault, datanet, key, *id)),
+    )
+    .await?;
     // A commitment opens only once its block is final, a second later at the latest.
-    tokio::time::sleep(FINALITY).await;
+    tokio::time::sleep(recording::FINALITY).await;
     story.progress("revealing them");
-    try_join_all(parts.iter().map(|(key, id)| reveal(store, network, key, *id))).await?;
-    let freeze = IDatanets::freezeCall { datanet };
+    try_join_all(parts.iter().map(|(key, id)| recording::reveal(&network.client, &store.vault, key, *id)))
+        .await?;
     let frozen = network.client.view(DATANETS, &IDatanets::datanetCall { datanet }).await?.versions > 0;
     if !frozen {
-        send(&network.client, &accounts.developer, DATANETS, U256::ZERO, freeze.abi_encode().into()).await?;
+        recording::freeze(&network.client, &accounts.developer, datanet).await?;
     }
     let version = network.client.view(DATANETS, &IDatanets::versionCall { datanet, number: 1 }).await?;
     story.tell(format!(
@@ -230,54 +216,4 @@ pub async fn fund(
         }
     }
     send_many(&network.client, &accounts.reserve, calls).await.map(drop).context("accounts were not funded")
-}
-
-async fn commit(
-    store: &Store,
-    network: &Network,
-    datanet: B256,
-    key: &PrivateKeySigner,
-    id: ContributionId,
-) -> anyhow::Result<()> {
-    let contribution = store.vault.contribution(&id)?;
-    let known = network
-        .client
-        .view(DATANETS, &IDatanets::contributionCall { contribution: id.0 })
-        .await
-        .is_ok_and(|c| c.commitHeight > 0)
-        || network
-            .client
-            .view(DATANETS, &IDatanets::commitmentCall { owner: key.address(), commitment: id.0 })
-            .await
-            .is_ok_and(|c| c.height > 0);
-    if known {
-        return Ok(());
-    }
-    let bond = U256::from(BOND_PER_BYTE) * U256::from(contribution.bytes);
-    let call = IDatanets::commitCall { datanet, commitment: id.0 };
-    send(&network.client, key, DATANETS, bond, call.abi_encode().into())
-        .await
-        .map(drop)
-        .context("a commitment was refused")
-}
-
-async fn reveal(
-    store: &Store,
-    network: &Network,
-    key: &PrivateKeySigner,
-    id: ContributionId,
-) -> anyhow::Result<()> {
-    let stands = network.client.view(DATANETS, &IDatanets::contributionCall { contribution: id.0 }).await;
-    if stands.is_ok_and(|c| c.commitHeight > 0) {
-        return Ok(());
-    }
-    let Reveal { commitment: _, root, salt, owner: _, items, bytes, signatures, licence } =
-        vault::commands::reveal(&store.vault, &id)?;
-    let uses = primitives::licence::granted(&licence);
-    let what = IDatanets::Reveal { root, count: items, size: bytes, salt, uses, signatures, licence };
-    let call = IDatanets::revealCall { commitment: id.0, what };
-    send(&network.client, key, DATANETS, U256::ZERO, call.abi_encode().into())
-        .await
-        .map(drop)
-        .context("a reveal was refused")
 }
