@@ -20,13 +20,18 @@ mod transaction;
 mod wallet;
 
 use clap::Parser;
-use std::process::ExitCode;
+use std::{io::IsTerminal as _, process::ExitCode};
+
+/// What is logged unless `OPENLEDGER_LOG` says otherwise. A leader that gives up a proposal tries again: nothing to do for an operator.
+const DEFAULT_FILTER: &str = "warn,commonware_storage=error,commonware_consensus=error";
 
 fn main() -> ExitCode {
     let arguments = cli::Arguments::parse();
     let filter = tracing_subscriber::EnvFilter::try_from_env("OPENLEDGER_LOG")
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn,commonware_storage=error"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(DEFAULT_FILTER));
+    let colours =
+        std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty());
+    tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colours).with_writer(std::io::stderr).init();
     let output = output::Output::new(arguments.json);
     match command::run(arguments, &output) {
         Ok(()) => ExitCode::SUCCESS,
