@@ -1,23 +1,35 @@
-//! AVX-512 kernels: a tile of 14 x 32, 28 accumulators.
+//! AVX-512 kernels: a tile of 8 x 48, 24 accumulators.
+//!
+//! Of the tiles that fit 32 registers this one loads least for its products. A panel of A, 8 KiB at most, stays in the first cache
+//! while the columns of B stream by from the second.
 #![cfg(target_arch = "x86_64")]
 
 use super::kernels::{Kernels, Tile};
 use std::arch::x86_64::*;
 
-const ROWS: usize = 14;
-const COLS: usize = 32;
-const A_STRIDE: usize = 16;
-/// How many steps ahead packed B is fetched into the first cache (packed A twice as many).
-const PREFETCH_STEPS: usize = 8;
+const ROWS: usize = 8;
+const COLS: usize = 48;
+const A_STRIDE: usize = 8;
+/// Steps of k unrolled.
+const UNROLL: usize = 2;
+/// Columns of B that a panel of A passes over before the next does: 480 KiB of packed B.
+const SWEEP_COLS: usize = 480;
 
 macro_rules! tiles {
     ($($rows:literal)*) => { [$(tile::<$rows> as Tile),*] };
 }
 
-static TILES: [Tile; ROWS] = tiles!(1 2 3 4 5 6 7 8 9 10 11 12 13 14);
+static TILES: [Tile; ROWS] = tiles!(1 2 3 4 5 6 7 8);
 
-pub(super) static KERNELS: Kernels =
-    Kernels { tiles: &TILES, cols: COLS, a_stride: A_STRIDE, straight, turned };
+pub(super) static KERNELS: Kernels = Kernels {
+    tiles: &TILES,
+    cols: COLS,
+    sweep_cols: SWEEP_COLS,
+    a_stride: A_STRIDE,
+    pack_panels: 2,
+    straight,
+    turned,
+};
 
 // The functions below are `unsafe fn` for the `Tile` and `Pack` types: callers hold a Ctx for this path and pass pointers to
 // whole panels and to a tile inside the output.
@@ -34,10 +46,10 @@ unsafe fn tile<const R: usize>(
 ) {
     // SAFETY: by the caller's promise above.
     unsafe {
-        if cols <= 16 {
-            fold::<R, 1>(k_len, a, b, c, ldc, cols, set);
-        } else {
-            fold::<R, 2>(k_len, a, b, c, ldc, cols, set);
+        match cols {
+            0..=16 => fold::<R, 1>(k_len, a, b, c, ldc, cols, set),
+            17..=32 => fold::<R, 2>(k_len, a, b, c, ldc, cols, set),
+            _ => fold::<R, 3>(k_len, a, b, c, ldc, cols, set),
         }
     }
 }
@@ -56,37 +68,36 @@ unsafe fn fold<const R: usize, const V: usize>(
     // SAFETY: by the caller's promise; lanes past `cols` are masked off.
     unsafe {
         let mut acc = [[_mm512_setzero_ps(); V]; R];
-        macro_rules! steps {
-            ($count:expr) => {
-                for _ in 0..$count {
-                    _mm_prefetch::<_MM_HINT_T0>(a.wrapping_add(A_STRIDE * 2 * PREFETCH_STEPS) as *const i8);
-                    let mut bv = [_mm512_setzero_ps(); V];
+        let mut row = c;
+        for _ in 0..R {
+            for v in 0..V {
+                _mm_prefetch::<_MM_HINT_T0>(row.wrapping_add(v * 16) as *const i8);
+            }
+            row = row.wrapping_add(ldc);
+        }
+        macro_rules! step {
+            ($u:expr) => {
+                let mut bv = [_mm512_setzero_ps(); V];
+                for v in 0..V {
+                    bv[v] = _mm512_load_ps(b.wrapping_add($u * COLS + v * 16));
+                }
+                for r in 0..R {
+                    let av = _mm512_broadcastss_ps(_mm_load_ss(a.wrapping_add($u * A_STRIDE + r)));
                     for v in 0..V {
-                        bv[v] = _mm512_load_ps(b.add(v * 16));
-                        _mm_prefetch::<_MM_HINT_T0>(
-                            b.wrapping_add(COLS * PREFETCH_STEPS + v * 16) as *const i8
-                        );
+                        acc[r][v] = _mm512_fmadd_ps(av, bv[v], acc[r][v]);
                     }
-                    for r in 0..R {
-                        let av = _mm512_set1_ps(*a.add(r));
-                        for v in 0..V {
-                            acc[r][v] = _mm512_fmadd_ps(av, bv[v], acc[r][v]);
-                        }
-                    }
-                    a = a.add(A_STRIDE);
-                    b = b.add(COLS);
                 }
             };
         }
-        // The tile's lines of C are fetched one row at a time while the fold runs.
-        let mut row = c;
-        for _ in 0..R {
-            steps!(k_len / R);
-            _mm_prefetch::<_MM_HINT_T0>(row as *const i8);
-            _mm_prefetch::<_MM_HINT_T0>(row.wrapping_add(16 * V - 1) as *const i8);
-            row = row.wrapping_add(ldc);
+        for _ in 0..k_len / UNROLL {
+            step!(0);
+            step!(1);
+            a = a.wrapping_add(UNROLL * A_STRIDE);
+            b = b.wrapping_add(UNROLL * COLS);
         }
-        steps!(k_len % R);
+        if k_len % UNROLL == 1 {
+            step!(0);
+        }
         let last = mask(cols.wrapping_sub((V - 1) * 16));
         let mut row = c;
         for r in 0..R {
@@ -118,14 +129,20 @@ unsafe fn straight(
     width: usize,
     k_len: usize,
 ) {
-    let (low, high) = (mask(width), mask(width.saturating_sub(16)));
+    let masks = [mask(width), mask(width.saturating_sub(16)), mask(width.saturating_sub(32))];
     // SAFETY: by the caller's promise; lanes past `width` are masked off.
     unsafe {
+        if dst_stride == A_STRIDE {
+            for k in 0..k_len {
+                let group = _mm512_maskz_loadu_ps(masks[0], src.add(k * src_stride));
+                store_panels(dst, k, k_len, width, group);
+            }
+            return;
+        }
         for k in 0..k_len {
             let (d, s) = (dst.add(k * dst_stride), src.add(k * src_stride));
-            _mm512_store_ps(d, _mm512_maskz_loadu_ps(low, s));
-            if dst_stride > 16 {
-                _mm512_store_ps(d.add(16), _mm512_maskz_loadu_ps(high, s.wrapping_add(16)));
+            for (v, mask) in masks.iter().enumerate().take(dst_stride / 16) {
+                _mm512_store_ps(d.add(16 * v), _mm512_maskz_loadu_ps(*mask, s.wrapping_add(16 * v)));
             }
         }
     }
@@ -156,9 +173,30 @@ unsafe fn turned(
             }
             let turned = turn(rows);
             for (i, row) in turned.iter().enumerate().take(steps) {
-                _mm512_store_ps(dst.add((k + i) * dst_stride), *row);
+                if dst_stride == A_STRIDE {
+                    store_panels(dst, k + i, k_len, width, *row);
+                } else {
+                    _mm512_store_ps(dst.add((k + i) * dst_stride), *row);
+                }
             }
             k += 16;
+        }
+    }
+}
+
+/// Stores a group of 16 rows of A as step `k` of two panels, of the first alone if there are at most 8 rows.
+///
+/// # Safety
+/// The panels of `k_len` steps lie one after another from `dst`.
+#[inline]
+#[target_feature(enable = "avx512f")]
+unsafe fn store_panels(dst: *mut f32, k: usize, k_len: usize, width: usize, group: __m512) {
+    // SAFETY: by the caller's promise.
+    unsafe {
+        _mm256_store_ps(dst.add(k * A_STRIDE), _mm512_castps512_ps256(group));
+        if width > A_STRIDE {
+            let high = _mm512_extractf64x4_pd::<1>(_mm512_castps_pd(group));
+            _mm256_store_ps(dst.add((k_len + k) * A_STRIDE), _mm256_castpd_ps(high));
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Drives the tiles over blocks of the operands and splits outputs over threads.
 //!
-//! Blocks of A stay in the second cache, a panel of B in the first. No loop here changes the order in which one element of the
+//! Blocks of A and B stay in the second cache, a panel of one of them in the first. No loop here changes the order in which one element of the
 //! output is folded: k-blocks are outermost and ascending for each block of columns.
 
 use super::kernels::{Kernels, TURN_WIDTH, kernels};
@@ -138,7 +138,7 @@ unsafe fn blocks(
             let mut i = 0;
             while i < m {
                 let rows = ROWS_MAX.min(m - i);
-                let panels = Panels::new(rows, kernels.tiles.len());
+                let panels = Panels::new(kernels, rows);
                 let packed_a = pa.ptr(panels.count * kernels.a_stride * k_len);
                 // SAFETY: the block lies inside a and out, and the scratch holds its panels.
                 unsafe {
@@ -153,22 +153,29 @@ unsafe fn blocks(
     }
 }
 
-/// Rows cut into panels as evenly as possible, so that the last is not a sliver.
+/// Rows cut into panels: as evenly as possible, so that the last is not a sliver, or in whole tiles where several are packed at once.
 #[derive(Clone, Copy)]
 struct Panels {
     rows: usize,
+    rows_max: usize,
+    even: bool,
     count: usize,
 }
 
 impl Panels {
-    fn new(rows: usize, rows_max: usize) -> Self {
-        Panels { rows, count: rows.div_ceil(rows_max) }
+    fn new(kernels: &Kernels, rows: usize) -> Self {
+        let rows_max = kernels.tiles.len();
+        Panels { rows, rows_max, even: kernels.pack_panels == 1, count: rows.div_ceil(rows_max) }
+    }
+
+    /// First row of a panel; for the number of panels, the number of rows.
+    fn first(&self, index: usize) -> usize {
+        if self.even { index * self.rows / self.count } else { (index * self.rows_max).min(self.rows) }
     }
 
     /// First row and height of a panel.
     fn get(&self, index: usize) -> (usize, usize) {
-        let first = index * self.rows / self.count;
-        (first, (index + 1) * self.rows / self.count - first)
+        (self.first(index), self.first(index + 1) - self.first(index))
     }
 }
 
@@ -202,8 +209,9 @@ unsafe fn pack_b(kernels: &Kernels, dst: *mut f32, b: View<'_>, cols: usize, k_l
 /// # Safety
 /// `a` covers the panels' rows x `k_len`; `dst` holds the panels.
 unsafe fn pack_a(kernels: &Kernels, dst: *mut f32, a: View<'_>, panels: Panels, k_len: usize) {
-    for index in 0..panels.count {
-        let (first, height) = panels.get(index);
+    for index in (0..panels.count).step_by(kernels.pack_panels) {
+        let first = panels.first(index);
+        let height = panels.first(panels.count.min(index + kernels.pack_panels)) - first;
         // SAFETY: inside a and dst by the caller's promise.
         unsafe {
             let panel = dst.add(index * kernels.a_stride * k_len);
@@ -229,15 +237,18 @@ unsafe fn multiply(
     out: Out,
     set: bool,
 ) {
-    for j in (0..cols).step_by(kernels.cols) {
-        let width = kernels.cols.min(cols - j);
+    for sweep in (0..cols).step_by(kernels.sweep_cols) {
+        let sweep_end = cols.min(sweep + kernels.sweep_cols);
         for index in 0..panels.count {
             let (first, height) = panels.get(index);
-            // SAFETY: by the caller's promise; height is at most the number of tiles.
-            unsafe {
-                let a = packed_a.add(index * kernels.a_stride * k_len);
-                let b = packed_b.add(j * k_len);
-                kernels.tiles[height - 1](k_len, a, b, out.ptr(first, j), out.ld, width, set);
+            for j in (sweep..sweep_end).step_by(kernels.cols) {
+                let width = kernels.cols.min(cols - j);
+                // SAFETY: by the caller's promise; height is at most the number of tiles.
+                unsafe {
+                    let a = packed_a.add(index * kernels.a_stride * k_len);
+                    let b = packed_b.add(j * k_len);
+                    kernels.tiles[height - 1](k_len, a, b, out.ptr(first, j), out.ld, width, set);
+                }
             }
         }
     }

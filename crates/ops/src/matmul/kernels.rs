@@ -1,7 +1,6 @@
 //! The kernels of a path: a register tile, and the two ways to pack operands for it.
 //!
-//! Packed operands are panels. A panel of A is `k_len` groups of `a_stride` elements, the tile's rows (at most `rows`) of
-//! one k; a panel of B is `k_len` groups of `cols` elements, the tile's columns of one k, zero-padded.
+//! Packed operands are panels. A panel of A is `k_len` groups of `a_stride` elements, a tile's rows of one k; a panel of B is `k_len` groups of `cols` elements, the tile's columns of one k, zero-padded.
 
 use super::{avx2, avx512, portable};
 use crate::path::{Ctx, Path};
@@ -22,8 +21,13 @@ pub(super) struct Kernels {
     pub(super) tiles: &'static [Tile],
     /// Columns of a tile.
     pub(super) cols: usize,
+    /// Columns over which a panel of A stays in the first cache before the next takes its place; a multiple of `cols`. At `cols`
+    /// itself it is the panel of B that stays.
+    pub(super) sweep_cols: usize,
     /// Elements of a group of packed A.
     pub(super) a_stride: usize,
+    /// Panels of A that are packed at once, each of as many rows as a tile; a group's further rows go to the next panel.
+    pub(super) pack_panels: usize,
     /// Packs from memory where a group is contiguous.
     pub(super) straight: Pack,
     /// Packs from memory where k is contiguous: `dst[k * dst_stride + i] = src[i * src_stride + k]`, at most [`TURN_WIDTH`] wide.

@@ -12,8 +12,15 @@ macro_rules! tiles {
 
 static TILES: [Tile; ROWS] = tiles!(1 2 3 4 5 6);
 
-pub(super) static KERNELS: Kernels =
-    Kernels { tiles: &TILES, cols: COLS, a_stride: A_STRIDE, straight, turned };
+pub(super) static KERNELS: Kernels = Kernels {
+    tiles: &TILES,
+    cols: COLS,
+    sweep_cols: COLS,
+    a_stride: A_STRIDE,
+    pack_panels: 1,
+    straight,
+    turned,
+};
 
 // The functions below are `unsafe fn` for the `Tile` and `Pack` types: callers pass pointers to whole panels and to a tile
 // inside the output.
