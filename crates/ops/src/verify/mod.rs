@@ -3,12 +3,13 @@
 //! An op is a [`Program`]: its inputs, intermediate tensors and outputs, each committed by the root of its tiles,
 //! and for each the rule of one element. Rules read little: a product's leaf reads one 64 x 64 x 256 block and its accumulator, a
 //! row reduction 64 columns and its stripes. Whoever disputes a step names the op, the roots of all its tensors, one leaf (and, in
-//! a gather, one row), and opens that leaf and those it depends on. [`verify`] recomputes the leaf by the rule, in plain portable
-//! code on one thread, and compares bits.
+//! a gather, one row), and opens that leaf and those it depends on. [`verify`] recomputes the leaf by the rule, in plain code on one
+//! thread, and compares bits; leaves of products are copied into arrays first ([`product`]).
 //!
 //! The verdict says nothing of the inputs: they are outputs of other ops, or committed data. A leaf with NaN or infinity is wrong.
 
 mod op;
+pub mod product;
 pub mod program;
 mod programs;
 mod tensor;
@@ -115,8 +116,8 @@ pub enum ClaimError {
 struct Opened<'a> {
     program: &'a Program,
     leaves: BTreeMap<(usize, u64), &'a [u8]>,
-    /// The leaf read last: rules read in runs.
-    last: Option<((usize, u64), &'a [u8])>,
+    /// The leaf of each tensor that was read last: rules read in runs.
+    last: Vec<Option<(u64, &'a [u8])>>,
     missing: Option<(usize, u64)>,
 }
 
@@ -124,18 +125,17 @@ impl Read for Opened<'_> {
     fn get(&mut self, tensor: usize, at: At) -> f64 {
         let shape = self.program.tensors[tensor].shape;
         let Some((leaf, index)) = shape.place(at) else { return 0.0 };
-        let key = (tensor, leaf);
-        let bytes = match self.last {
-            Some((last, bytes)) if last == key => bytes,
-            _ => match self.leaves.get(&key) {
+        let bytes = match self.last[tensor] {
+            Some((last, bytes)) if last == leaf => bytes,
+            _ => match self.leaves.get(&(tensor, leaf)) {
                 Some(bytes) => bytes,
                 None => {
-                    self.missing.get_or_insert(key);
+                    self.missing.get_or_insert((tensor, leaf));
                     return 0.0;
                 }
             },
         };
-        self.last = Some((key, bytes));
+        self.last[tensor] = Some((leaf, bytes));
         decode(shape.dtype, bytes, index)
     }
 }
@@ -161,13 +161,22 @@ pub fn verify(claim: &Claim, openings: &[Opening]) -> Result<Verdict, ClaimError
     let leaves = check_openings(claim, &program, openings)?;
     let key = (claim.tensor, claim.leaf);
     let claimed = *leaves.get(&key).ok_or(ClaimError::Missing { tensor: key.0, leaf: key.1 })?;
-    let mut read = Opened { program: &program, leaves, last: None, missing: None };
+    let last = vec![None; program.tensors.len()];
+    let mut read = Opened { program: &program, leaves, last, missing: None };
     let (mut computed, width) = (Vec::new(), (rectangle.cols * def.shape.dtype.bytes()) as usize);
     let mut finite = true;
+    let mut whole = def.leaf_rule.as_ref().map(|rule| {
+        let from = At { row: rectangle.from.row + rows.start, ..rectangle.from };
+        rule(&mut read, Rectangle { from, rows: rows.end - rows.start, ..rectangle }).into_iter()
+    });
     for row in rows.clone() {
         for col in 0..rectangle.cols {
             let at = At { row: rectangle.from.row + row, col: rectangle.from.col + col, ..rectangle.from };
-            encode(def.shape.dtype, rule(&mut read, at), &mut computed);
+            let value = match &mut whole {
+                Some(values) => values.next().unwrap_or(f64::NAN),
+                None => rule(&mut read, at),
+            };
+            encode(def.shape.dtype, value, &mut computed);
             finite &= decode(def.shape.dtype, claimed, (row * rectangle.cols + col) as usize).is_finite();
             if let Some((tensor, leaf)) = read.missing {
                 return Err(ClaimError::Missing { tensor, leaf });

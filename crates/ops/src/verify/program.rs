@@ -3,7 +3,9 @@
 //! The tensors are the op's inputs, what must be committed in between so that no rule reads much, and its outputs. A rule reads a
 //! bounded number of elements of other tensors, or of its own at an earlier depth (a fold that goes on).
 
-use super::tensor::{At, Dtype, Shape};
+use super::product::Product;
+use super::tensor::{At, Dtype, Rectangle, Shape};
+use std::rc::Rc;
 
 /// Where a rule reads elements from: a whole trace, or the leaves that were opened.
 pub trait Read {
@@ -14,6 +16,9 @@ pub trait Read {
 /// Computes one element.
 pub type Rule = Box<dyn Fn(&mut dyn Read, At) -> f64>;
 
+/// Computes the elements of a part of one leaf, row-major: what the rule gives for each, from fewer reads.
+pub type LeafRule = Box<dyn Fn(&mut dyn Read, Rectangle) -> Vec<f64>>;
+
 /// A tensor of a program.
 pub struct TensorDef {
     /// Its name in the op's definition.
@@ -22,6 +27,8 @@ pub struct TensorDef {
     pub shape: Shape,
     /// How its elements are computed; `None` for an input.
     pub rule: Option<Rule>,
+    /// The same for whole leaves, where reading element by element would take long.
+    pub leaf_rule: Option<LeafRule>,
     /// Whether NaN or infinity in it is wrong by itself (all but the accumulators of a maximum).
     pub finite: bool,
     /// Whether rows read leaves of their own (gathers), so that a leaf is judged by one row.
@@ -73,7 +80,14 @@ pub fn f(read: &mut dyn Read, tensor: usize, row: u64, col: u64) -> f32 {
 impl Program {
     /// Adds an input.
     pub fn input(&mut self, name: &'static str, shape: Shape) -> usize {
-        self.tensors.push(TensorDef { name, shape, rule: None, finite: true, by_row: false });
+        self.tensors.push(TensorDef {
+            name,
+            shape,
+            rule: None,
+            leaf_rule: None,
+            finite: true,
+            by_row: false,
+        });
         self.tensors.len() - 1
     }
 
@@ -84,7 +98,8 @@ impl Program {
         shape: Shape,
         rule: impl Fn(&mut dyn Read, At) -> f64 + 'static,
     ) -> usize {
-        self.tensors.push(TensorDef { name, shape, rule: Some(Box::new(rule)), finite: true, by_row: false });
+        let rule: Option<Rule> = Some(Box::new(rule));
+        self.tensors.push(TensorDef { name, shape, rule, leaf_rule: None, finite: true, by_row: false });
         self.tensors.len() - 1
     }
 
@@ -129,29 +144,45 @@ impl Program {
         })
     }
 
-    /// [`Program::fold`] in f64.
-    pub fn fold_wide(
+    /// A fold of products in blocks, in f32 or f64 as its step says. `depth` and `base` as in [`Program::fold`].
+    pub fn fold_product(
         &mut self,
         name: &'static str,
         shape: Shape,
         blocks: Vec<Block>,
         base: Option<usize>,
-        term: impl Fn(&mut dyn Read, u64, u64, u64, f64) -> f64 + 'static,
+        product: Product,
     ) -> usize {
-        let own = self.next();
-        self.push(name, shape.of(Dtype::F64).times(blocks.len() as u64), move |read, at| {
+        let (own, wide) = (self.next(), shape.dtype == Dtype::F64);
+        let (product, blocks) = (Rc::new(product), Rc::new(blocks));
+        let join = move |block: Block, before: f64, acc: f64| match (block.set, block.start == block.end) {
+            (true, _) => acc,
+            (false, true) => before,
+            (false, false) if wide => before + acc,
+            (false, false) => f64::from(before as f32 + acc as f32),
+        };
+        let (one, all) = ((product.clone(), blocks.clone()), (product, blocks));
+        let index = self.push(name, shape.times(all.1.len() as u64), move |read, at| {
+            let (product, blocks) = &one;
             let block = blocks[at.depth as usize];
-            let mut acc = 0f64;
-            for k in block.start..block.end {
-                acc = term(read, at.row, at.col, k, acc);
+            let acc = product.element(read, at.row, at.col, block.start..block.end);
+            join(block, before(read, own, base, blocks, at), acc)
+        });
+        self.tensors[index].leaf_rule = Some(Box::new(move |read, r| {
+            let (product, blocks) = &all;
+            let block = blocks[r.from.depth as usize];
+            let mut values = product.rows(read, r, block.start..block.end).into_iter();
+            let mut out = Vec::with_capacity(values.len());
+            for row in r.from.row..r.from.row + r.rows {
+                for col in r.from.col..r.from.col + r.cols {
+                    let at = At { depth: r.from.depth, row, col };
+                    let acc = values.next().unwrap_or(0.0);
+                    out.push(join(block, before(read, own, base, blocks, at), acc));
+                }
             }
-            let before = before(read, own, base, &blocks, at);
-            match (block.set, block.start == block.end) {
-                (true, _) => acc,
-                (false, true) => before,
-                (false, false) => before + acc,
-            }
-        })
+            out
+        }));
+        index
     }
 
     /// The last depth of a fold, as a tensor of its own: the op's output.

@@ -5,6 +5,7 @@ use crate::attention::ROW_BLOCK;
 use crate::math32::exp;
 use crate::matmul::K_BLOCK;
 use crate::verify::op::HeadDim;
+use crate::verify::product::{Operand, Product, Step};
 use crate::verify::program::{Block, Program, Read, blocks, f, plus};
 use crate::verify::tensor::Shape;
 
@@ -47,10 +48,11 @@ pub(crate) fn forward(p: &mut Program, rows: u64, start: u64, head_dim: HeadDim,
             if j < seen(i) { f(read, e, i, j) * (1.0 / f(read, z, i, 0)) } else { 0.0 }
         },
     );
-    let fold =
-        p.fold("blocks", Shape::matrix(rows, d), blocks(total, true), None, move |read, i, c, j, acc| {
-            if j < seen(i) { f(read, y, i, j).mul_add(f(read, v, j, c), acc) } else { acc }
-        });
+    let product = Product {
+        taken: Some(Box::new(move |i, j| j < seen(i))),
+        ..Product::new(Operand::plain(y), Operand::plain(v), Step::Fma)
+    };
+    let fold = p.fold_product("blocks", Shape::matrix(rows, d), blocks(total, true), None, product);
     p.last("out", fold);
     p.map(
         "stats",
@@ -91,9 +93,11 @@ pub(crate) fn backward(p: &mut Program, rows: u64, group: u64, head_dim: HeadDim
         }
         (f(read, y, i, j) * (f(read, dp, i, j) - f(read, inner, i, 0))) * scale
     });
-    let fold = p.fold("dq blocks", wide, blocks(rows, true), None, move |read, i, c, j, acc| {
-        if j < seen(i) { f(read, ds, i, j).mul_add(f(read, k, j, c), acc) } else { acc }
-    });
+    let product = Product {
+        taken: Some(Box::new(move |i, j| j < seen(i))),
+        ..Product::new(Operand::plain(ds), Operand::plain(k), Step::Fma)
+    };
+    let fold = p.fold_product("dq blocks", wide, blocks(rows, true), None, product);
     p.last("dq", fold);
     let cuts: Vec<Block> = (0..group)
         .flat_map(|head| {
@@ -107,9 +111,11 @@ pub(crate) fn backward(p: &mut Program, rows: u64, group: u64, head_dim: HeadDim
         return;
     }
     for (names, weights, rows_of) in [(["dk blocks", "dk"], ds, q), (["dv blocks", "dv"], y, dout)] {
-        let fold = p.fold(names[0], narrow, cuts.clone(), None, move |read, j, c, i, acc| {
-            if j < seen(i) { f(read, weights, i, j).mul_add(f(read, rows_of, i, c), acc) } else { acc }
-        });
+        let product = Product {
+            taken: Some(Box::new(move |j, i| j < seen(i))),
+            ..Product::new(Operand::turned(weights), Operand::plain(rows_of), Step::Fma)
+        };
+        let fold = p.fold_product(names[0], narrow, cuts.clone(), None, product);
         p.last(names[1], fold);
     }
 }

@@ -1,40 +1,29 @@
 //! Products and column folds: depth b of "blocks" is the output after block b of k.
 
+use crate::verify::product::{Operand, Product, Step};
 use crate::verify::program::{Block, Program, Read, blocks, f};
 use crate::verify::tensor::{At, Shape};
 
 pub(crate) fn nn(p: &mut Program, m: u64, n: u64, k: u64, accumulate: bool) {
     let (a, b) = (p.input("a", Shape::matrix(m, k)), p.input("b", Shape::matrix(k, n)));
-    product(p, m, n, k, accumulate, move |read, i, j, q, acc| {
-        f(read, a, i, q).mul_add(f(read, b, q, j), acc)
-    });
+    product(p, m, n, k, accumulate, Operand::plain(a), Operand::plain(b));
 }
 
 pub(crate) fn nt(p: &mut Program, m: u64, n: u64, k: u64, accumulate: bool) {
     let (a, b) = (p.input("a", Shape::matrix(m, k)), p.input("b", Shape::matrix(n, k)));
-    product(p, m, n, k, accumulate, move |read, i, j, q, acc| {
-        f(read, a, i, q).mul_add(f(read, b, j, q), acc)
-    });
+    product(p, m, n, k, accumulate, Operand::plain(a), Operand::turned(b));
 }
 
 pub(crate) fn tn(p: &mut Program, m: u64, n: u64, k: u64, accumulate: bool) {
     let (a, b) = (p.input("a", Shape::matrix(k, m)), p.input("b", Shape::matrix(k, n)));
-    product(p, m, n, k, accumulate, move |read, i, j, q, acc| {
-        f(read, a, q, i).mul_add(f(read, b, q, j), acc)
-    });
+    product(p, m, n, k, accumulate, Operand::turned(a), Operand::plain(b));
 }
 
-fn product(
-    p: &mut Program,
-    m: u64,
-    n: u64,
-    k: u64,
-    accumulate: bool,
-    term: impl Fn(&mut dyn Read, u64, u64, u64, f32) -> f32 + 'static,
-) {
+fn product(p: &mut Program, m: u64, n: u64, k: u64, accumulate: bool, a: Operand, b: Operand) {
     let shape = Shape::matrix(m, n);
     let base = accumulate.then(|| p.input("c before", shape));
-    let fold = p.fold("blocks", shape, blocks(k, accumulate), base, term);
+    let product = Product::new(a, b, Step::Fma);
+    let fold = p.fold_product("blocks", shape, blocks(k, accumulate), base, product);
     p.last("c", fold);
 }
 
@@ -43,10 +32,10 @@ pub(crate) fn tn_examples(p: &mut Program, m: u64, n: u64, ends: Vec<u64>, accum
     let (a, b) = (p.input("a", Shape::matrix(rows, m)), p.input("b", Shape::matrix(rows, n)));
     let shape = Shape::matrix(m, n);
     let base = accumulate.then(|| p.input("c before", shape));
-    let names = ["blocks", "examples", "c"];
-    examples_fold(p, names, shape, &ends, base, move |read, i, j, q, acc| {
-        f(read, a, q, i).mul_add(f(read, b, q, j), acc)
-    });
+    let product = Product::new(Operand::turned(a), Operand::plain(b), Step::Fma);
+    let all = example_blocks(&ends);
+    let products = (!all.is_empty()).then(|| p.fold_product("blocks", shape, all.clone(), None, product));
+    add_examples(p, ["examples", "c"], shape, &all, base, products);
 }
 
 pub(crate) fn column_sums(p: &mut Program, n: u64, ends: Vec<u64>) {
@@ -90,15 +79,27 @@ pub(crate) fn examples_fold(
     term: impl Fn(&mut dyn Read, u64, u64, u64, f32) -> f32 + 'static,
 ) -> usize {
     let all = example_blocks(ends);
+    let products = (!all.is_empty()).then(|| p.fold(names[0], shape, all.clone(), None, term));
+    add_examples(p, [names[1], names[2]], shape, &all, base, products)
+}
+
+/// Adds the products of examples (depths of `products`, one a block) in order; the output's number is returned.
+fn add_examples(
+    p: &mut Program,
+    names: [&'static str; 2],
+    shape: Shape,
+    all: &[Block],
+    base: Option<usize>,
+    products: Option<usize>,
+) -> usize {
+    let Some(products) = products else {
+        return p.map(names[1], shape, move |read, i, j| base.map_or(0.0, |base| f(read, base, i, j)));
+    };
     // The last block of each example that has rows.
     let last: Vec<u64> =
         (0..all.len()).filter(|b| all.get(b + 1).is_none_or(|next| next.set)).map(|b| b as u64).collect();
-    if all.is_empty() {
-        return p.map(names[2], shape, move |read, i, j| base.map_or(0.0, |base| f(read, base, i, j)));
-    }
-    let products = p.fold(names[0], shape, all, None, term);
     let own = p.next();
-    let totals = p.push(names[1], shape.times(last.len() as u64), move |read, at| {
+    let totals = p.push(names[0], shape.times(last.len() as u64), move |read, at| {
         let product = read.get(products, At { depth: last[at.depth as usize], ..at }) as f32;
         let before = match (at.depth.checked_sub(1), base) {
             (Some(depth), _) => Some(read.get(own, At { depth, ..at }) as f32),
@@ -106,5 +107,5 @@ pub(crate) fn examples_fold(
         };
         f64::from(before.map_or(product, |before| before + product))
     });
-    p.last(names[2], totals)
+    p.last(names[1], totals)
 }

@@ -1,5 +1,6 @@
 //! The f64 family. In factorisation and solves, depth p of "panels" is the right-hand side after panel p.
 
+use crate::verify::product::{Operand, Product, Step};
 use crate::verify::program::{Program, Read, at, blocks};
 use crate::verify::tensor::{At, Dtype, Shape};
 
@@ -11,44 +12,28 @@ fn matrix(rows: u64, cols: u64) -> Shape {
 
 pub(crate) fn nn(p: &mut Program, m: u64, n: u64, k: u64, accumulate: bool) {
     let (a, b) = (p.input("a", matrix(m, k)), p.input("b", matrix(k, n)));
-    product(p, m, n, k, accumulate, move |read, i, j, q, acc| {
-        read.get(a, at(i, q)).mul_add(read.get(b, at(q, j)), acc)
-    });
+    product(p, m, n, k, accumulate, Product::new(Operand::plain(a), Operand::plain(b), Step::WideFma));
 }
 
 pub(crate) fn nt(p: &mut Program, m: u64, n: u64, k: u64, accumulate: bool) {
     let (a, b) = (p.input("a", matrix(m, k)), p.input("b", matrix(n, k)));
-    product(p, m, n, k, accumulate, move |read, i, j, q, acc| {
-        read.get(a, at(i, q)).mul_add(read.get(b, at(j, q)), acc)
-    });
+    product(p, m, n, k, accumulate, Product::new(Operand::plain(a), Operand::turned(b), Step::WideFma));
 }
 
 pub(crate) fn tn(p: &mut Program, m: u64, n: u64, k: u64, accumulate: bool) {
     let (a, b) = (p.input("a", matrix(k, m)), p.input("b", matrix(k, n)));
-    product(p, m, n, k, accumulate, move |read, i, j, q, acc| {
-        read.get(a, at(q, i)).mul_add(read.get(b, at(q, j)), acc)
-    });
-}
-
-fn product(
-    p: &mut Program,
-    m: u64,
-    n: u64,
-    k: u64,
-    accumulate: bool,
-    term: impl Fn(&mut dyn Read, u64, u64, u64, f64) -> f64 + 'static,
-) {
-    let base = accumulate.then(|| p.input("c before", matrix(m, n)));
-    let fold = p.fold_wide("blocks", matrix(m, n), blocks(k, accumulate), base, term);
-    p.last("c", fold);
+    product(p, m, n, k, accumulate, Product::new(Operand::turned(a), Operand::plain(b), Step::WideFma));
 }
 
 pub(crate) fn squared_distances(p: &mut Program, m: u64, n: u64, k: u64) {
     let (x, y) = (p.input("x", matrix(m, k)), p.input("y", matrix(n, k)));
-    product(p, m, n, k, false, move |read, i, j, q, acc| {
-        let d = read.get(x, at(i, q)) - read.get(y, at(j, q));
-        d.mul_add(d, acc)
-    });
+    product(p, m, n, k, false, Product::new(Operand::plain(x), Operand::turned(y), Step::WideSquare));
+}
+
+fn product(p: &mut Program, m: u64, n: u64, k: u64, accumulate: bool, product: Product) {
+    let base = accumulate.then(|| p.input("c before", matrix(m, n)));
+    let fold = p.fold_product("blocks", matrix(m, n), blocks(k, accumulate), base, product);
+    p.last("c", fold);
 }
 
 /// The element of `fold` after the panels before `panel`, or of `base` if there are none.
