@@ -1,6 +1,6 @@
 //! Speed of training and generation; see docs/benchmarks/model.md for the commands and figures.
 //!
-//! `cargo bench -p model -- [train|state|generate|int8|adapters] [seconds]`. Figures are medians. Where the machine does other work
+//! `cargo bench -p model -- [train|small|state|generate|int8|adapters] [seconds]`. Figures are medians. Where the machine does other work
 //! too, compare processor time (Linux), not wall time.
 #![allow(clippy::print_stdout)]
 
@@ -87,6 +87,30 @@ fn train(budget: Duration) {
                 cpu * 1e3
             );
         }
+    }
+}
+
+/// The demo's model: 1.07 M parameters, Llama-like, 16 units of 256 tokens a step.
+fn small(budget: Duration) {
+    let data = Windows::new(tokens(20_000, 2048), 256).expect("long enough");
+    for threads in [1, 2] {
+        let model = Model::initial(Config::llama(2048, 4, 4, 4, 128, 256), 1).expect("valid");
+        let million = model.config.parameters() as f64 / 1e6;
+        let options = TrainOptions { order: Order::Random, ..TrainOptions::new(1 << 24, 16) };
+        let ctx = Ctx::detect().with_threads(threads);
+        let mut trainer = Trainer::new(ctx, model, &data, None, options).expect("valid");
+        let (before, mut steps) = (processor_seconds(), 0);
+        let s = time(budget, || {
+            steps += 1;
+            trainer.step(&data).expect("steps")
+        });
+        let cpu = (processor_seconds() - before) / f64::from(steps);
+        println!(
+            "train {million:.2}M, 16 x 256, Muon, {threads} threads: {:.0} ms a step, {:.0} tokens/s, {:.0} ms of processor",
+            s * 1e3,
+            4096.0 / s,
+            cpu * 1e3
+        );
     }
 }
 
@@ -197,6 +221,9 @@ fn main() {
     println!("path {}, op set {}", ops::Path::detect(), ops::OP_SET_VERSION);
     if chosen("train") {
         train(budget);
+    }
+    if chosen("small") {
+        small(budget);
     }
     if chosen("state") {
         state(budget);

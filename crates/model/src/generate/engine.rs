@@ -169,7 +169,10 @@ impl<'m> Engine<'m> {
         if total == 0 {
             return Ok(Vec::new());
         }
-        self.forward(&rows, total);
+        if !self.forward(&rows, total) {
+            let tokens = self.running.iter().map(|s| s.cache.length).max().unwrap_or(0);
+            return Err(GenerateError::NonFinite { tokens });
+        }
         let mut steps = Vec::new();
         let vocabulary = self.model.config.vocabulary;
         let ready = self.running.iter_mut().filter(|s| s.pending.is_empty());
@@ -215,7 +218,8 @@ impl<'m> Engine<'m> {
         rows
     }
 
-    fn forward(&mut self, rows: &[usize], total: usize) {
+    /// One pass; false if a quantised layer read NaN or infinity.
+    fn forward(&mut self, rows: &[usize], total: usize) -> bool {
         let (config, model) = (&self.model.config, self.model);
         let (mut tokens, mut positions) = (Vec::with_capacity(total), Vec::with_capacity(total));
         for (s, n) in self.running.iter_mut().zip(rows) {
@@ -239,6 +243,7 @@ impl<'m> Engine<'m> {
         }
         let adapters = AdapterRows(ranges.iter().map(|(r, a)| (r.clone(), &**a)).collect());
         let parameters = Parameters::prepared(&model.weights, &self.prepared);
+        let quantised = self.options.quantisation != Quantisation::None;
         self.acts.fit(config, total);
         self.hidden.resize(total * config.hidden, 0.0);
         embed(&self.ctx, model, &tokens, &positions, &mut self.acts.input);
@@ -267,6 +272,9 @@ impl<'m> Engine<'m> {
                 &mut Hooks::none(),
             );
             std::mem::swap(&mut self.acts.input, &mut self.hidden);
+            if quantised && !self.acts.is_finite(&self.ctx) {
+                return false;
+            }
         }
         // Logits of the last row of each sequence whose tokens are all in.
         let d = config.hidden;
@@ -280,8 +288,12 @@ impl<'m> Engine<'m> {
         }
         let count = last_rows.len() / d;
         let normed = last_norm(&self.ctx, model, &parameters, &last_rows);
+        if quantised && check_finite(&self.ctx, &normed).is_err() {
+            return false;
+        }
         self.logits.resize(count * config.vocabulary, 0.0);
         head_logits(&self.ctx, &parameters, &model.layout.head, count, &normed, &mut self.logits);
+        true
     }
 }
 

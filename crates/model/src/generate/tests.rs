@@ -145,6 +145,22 @@ fn broken_weights_are_reported_and_not_sampled() {
 }
 
 #[test]
+fn a_norm_whose_squares_overflow_is_reported_in_f32_and_in_int8() {
+    for family in Family::ALL {
+        for quantisation in [Quantisation::None, Quantisation::Int8] {
+            let mut m = model(family);
+            // Finite, as are all weights, but its square is not.
+            m.weights.tensor_mut(0)[41] = 1e30;
+            let options = EngineOptions { quantisation, ..EngineOptions::default() };
+            let mut engine = Engine::new(Ctx::single(), &m, options);
+            engine.submit(Request::greedy(vec![1, 2], 3)).expect("valid");
+            let result = engine.step();
+            assert!(matches!(result, Err(GenerateError::NonFinite { .. })), "{family:?} {quantisation:?}");
+        }
+    }
+}
+
+#[test]
 fn draws_follow_the_probabilities() {
     let ctx = Ctx::single();
     // Probabilities 1/2, 1/4, 1/8, 1/8 by ln of halves.

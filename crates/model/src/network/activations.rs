@@ -91,6 +91,16 @@ impl LayerActivations {
     }
 }
 
+impl LayerActivations {
+    /// Whether what the layer's products read is finite. Products in int8 would round NaN to a number; those in f32 carry it on to
+    /// the logits, where it is found.
+    pub(crate) fn is_finite(&self, ctx: &ops::Ctx) -> bool {
+        [&self.attention_norm, &self.attended, &self.feed_forward_norm, &self.active]
+            .into_iter()
+            .all(|x| ops::check_finite(ctx, x).is_ok())
+    }
+}
+
 impl Activations {
     /// The residual stream after the last norm, rows x `hidden`: what the head reads, and what similarity searches use.
     pub fn last_hidden(&self) -> &[f32] {

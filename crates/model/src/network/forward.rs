@@ -24,6 +24,9 @@ pub(crate) fn embed(ctx: &Ctx, model: &Model, tokens: &[u32], positions: &[u32],
 }
 
 /// Layer norm for GPT-2, RMS norm for the others.
+///
+/// A row whose squares overflow has a scale of 0, which would turn infinity into zeros that look valid: such a row is given out
+/// as NaN, so that it ends as any other value that is not finite does.
 pub(super) fn norm_fwd(
     ctx: &Ctx,
     config: &Config,
@@ -48,6 +51,13 @@ pub(super) fn norm_fwd(
         );
     } else {
         rms_norm_fwd(ctx, width, config.norm_eps, x, weight, y, stats);
+    }
+    // Mean and scale for layer norm, the scale alone for RMS norm.
+    let per_row = if config.family == Family::Gpt2 { 2 } else { 1 };
+    for (row, stats) in stats.chunks_exact(per_row).enumerate() {
+        if stats[per_row - 1] == 0.0 {
+            y[row * width..(row + 1) * width].fill(f32::NAN);
+        }
     }
 }
 

@@ -270,6 +270,18 @@ fn a_step_whose_loss_is_not_finite_is_an_error_that_names_it() {
 }
 
 #[test]
+fn a_norm_whose_squares_overflow_ends_the_step_as_nan_does() {
+    let data = data();
+    let mut model = model();
+    let embedding = model.layout.embedding;
+    // Finite, and after a norm whose scale is 0 the loss would be finite too.
+    model.weights.tensor_mut(embedding).iter_mut().for_each(|v| *v *= 1e30);
+    let mut trainer = Trainer::new(Ctx::single(), model, &data, None, options(5)).expect("finite weights");
+    let error = trainer.step(&data).expect_err("squares overflow");
+    assert!(matches!(error, TrainError::NonFinite { step: 1, .. }), "{error}");
+}
+
+#[test]
 fn options_out_of_range_are_named() {
     let base = options(5);
     for (options, name) in [
