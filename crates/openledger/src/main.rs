@@ -9,6 +9,7 @@ mod config;
 mod demo;
 mod evidence;
 mod home;
+mod hub;
 mod light;
 mod output;
 mod password;

@@ -1,28 +1,47 @@
-//! `openledger model`: training, generation and replay on plain files; no ledger needed.
+//! `openledger model`: training, fine-tuning, generation, import, export and replay on plain files; only `serve` needs a ledger.
+//!
+//! Arguments and what people see; the work is [`model::commands`].
 
-use crate::{home::Home, output::Output};
-use anyhow::{Context as _, ensure};
-use clap::Subcommand;
+use crate::{
+    home::Home,
+    hub::{self, Hub, Reference},
+    output::Output,
+};
+use anyhow::{Context as _, bail, ensure};
+use clap::{Subcommand, ValueEnum};
 use model::{
-    Config, EngineOptions, Model, Progress, Request, Sampling, Tokenizer, TrainOptions,
-    data::Windows,
-    generate::{Event, generate},
-    tokenizer::TextStream,
-    train,
+    AdapterOptions, Observer, Progress, Sampling, TrainOptions,
+    chat::Message,
+    commands::{
+        self, AnswerText, Architecture, Converted, ExportOptions, FineTuneOptions, FitResult,
+        GenerateOptions, ImportOptions, Prompt, ReplayRun, Shown, TokenizerChoice, TrainTextOptions,
+    },
+    data::Order,
+    network::Quantisation,
+    optimizer::OptimizerOptions,
+    safetensors::Dtype,
+    schedule::{Decay, Schedule},
+    train::{self, RunSettings, Trained},
 };
 use serde_json::json;
 use std::{
+    fs::{File, OpenOptions},
     io::{IsTerminal, Write},
     ops::ControlFlow,
-    path::PathBuf,
+    path::{Path, PathBuf},
+    time::Instant,
 };
 
-/// Largest text that is trained on in one go, in bytes.
-const MAX_TEXT_BYTES: u64 = 1 << 30;
-/// Part of a text that is kept for validation: the last tenth, as nanoGPT's.
-const VALIDATION_PART: usize = 10;
+/// Prefix of a model that stands on a hub.
+const HUB: &str = "hub:";
+/// File of a run with its evaluations, `{"step", "loss"}` a line.
+const EVALUATIONS_FILE: &str = "evaluations.jsonl";
+/// Longest prompts in all, in bytes, that are read from standard input.
+const PROMPT_BYTES_MAX: u64 = 64 << 20;
+/// Seconds between two words on progress where there is no terminal.
+const WORD_SECONDS: u64 = 10;
 
-/// Train, generate, replay.
+/// Train, fine-tune, generate, import, export, replay.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
     #[command(subcommand)]
@@ -31,61 +50,110 @@ pub struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Action {
-    /// Train a language model on a text; a run that was cut off goes on to identical bits
+    /// Train a new language model on texts; a run that was cut off goes on to identical bits
     Train {
-        /// Text file
-        text: PathBuf,
         /// Folder of the run
         run: PathBuf,
-        /// Layers
-        #[arg(long, default_value_t = 4)]
-        layers: usize,
-        /// Attention heads
-        #[arg(long, default_value_t = 4)]
-        heads: usize,
-        /// Width
-        #[arg(long, default_value_t = 128)]
-        width: usize,
-        /// Tokens of the context
-        #[arg(long, default_value_t = 256)]
-        context: usize,
-        /// Tokens of the vocabulary; 0 takes one token a character
-        #[arg(long, default_value_t = 0)]
-        vocabulary: usize,
-        /// Steps
-        #[arg(long, default_value_t = 500)]
-        steps: u64,
-        /// Windows of a step
-        #[arg(long, default_value_t = 12)]
-        batch: usize,
-        /// Seed of weights and order
-        #[arg(long, default_value_t = 0)]
-        seed: u64,
-        /// Steps between evaluations
-        #[arg(long, default_value_t = 100)]
-        evaluate_every: u64,
+        /// Text files, and .jsonl files of texts or exchanges
+        #[arg(required = true)]
+        texts: Vec<PathBuf>,
+        #[command(flatten)]
+        sizes: Sizes,
+        #[command(flatten)]
+        fit: Fit,
     },
-    /// Continue a prompt
+    /// Train a low-rank adapter, or all weights, of a model on prompts and answers
+    Finetune {
+        /// Folder of the run
+        run: PathBuf,
+        /// Folder of the model
+        base: PathBuf,
+        /// .jsonl files of {"prompt", "answer"}, {"messages"} or {"text"}, or plain texts
+        #[arg(required = true)]
+        examples: Vec<PathBuf>,
+        #[command(flatten)]
+        adapter: AdapterArguments,
+        /// Tokens of an example at most; the model's context bounds it too
+        #[arg(long, default_value_t = 1024)]
+        context: usize,
+        /// Every how manieth example is kept for validation; 0 keeps none
+        #[arg(long, default_value_t = 20)]
+        validation_every: usize,
+        #[command(flatten)]
+        fit: Fit,
+    },
+    /// Continue prompts
     Generate {
         /// Folder of a model
         model: PathBuf,
-        /// What to continue
-        prompt: String,
-        /// Tokens at most
+        /// What to continue; without one, standard input is the prompt
+        prompts: Vec<String>,
+        /// Take each prompt as a message, through the model's chat template
+        #[arg(long)]
+        chat: bool,
+        /// Folder of an adapter over the model
+        #[arg(long)]
+        adapter: Option<PathBuf>,
+        /// Tokens of an answer at most
         #[arg(long, default_value_t = 128)]
         max_tokens: usize,
         /// Randomness; 0 is greedy
         #[arg(long, default_value_t = 0.0)]
         temperature: f32,
-        /// Seed of the draws
+        /// Draw among so many of the likeliest tokens; 0 means all
+        #[arg(long, default_value_t = 0)]
+        top_k: usize,
+        /// Draw among the likeliest tokens of this probability together
+        #[arg(long, default_value_t = 1.0)]
+        top_p: f32,
+        /// Seed of the draws; prompt i takes seed + i
         #[arg(long, default_value_t = 0)]
         seed: u64,
+        /// Text that ends an answer (may be given several times)
+        #[arg(long)]
+        stop: Vec<String>,
+        /// Weights in 8 bits: faster, other numbers, exact too
+        #[arg(long)]
+        int8: bool,
+        /// Threads; 0 means all. They change no bit
+        #[arg(long, default_value_t = 0)]
+        threads: usize,
+    },
+    /// Take in a model as transformers writes it, checked, from a folder or from a hub
+    Import {
+        /// Folder, or hub:owner/name[@revision]
+        from: String,
+        /// Folder to write
+        to: PathBuf,
+        /// Address of the hub
+        #[arg(long, env = "HF_ENDPOINT", default_value = hub::ENDPOINT)]
+        endpoint: String,
+        /// Key to the hub, for models that are not public
+        #[arg(long, env = "HF_TOKEN", hide_env_values = true)]
+        token: Option<String>,
+        /// Keep the hub's own files beside the result
+        #[arg(long)]
+        keep: bool,
+        /// Accept a model without tokenizer.json
+        #[arg(long)]
+        no_tokenizer: bool,
+    },
+    /// Write a model as transformers loads it
+    Export {
+        /// Folder of a model
+        from: PathBuf,
+        /// Folder to write
+        to: PathBuf,
+        /// Type of the elements; only f32 keeps every bit
+        #[arg(long, value_enum, default_value = "f32")]
+        dtype: DtypeArgument,
+        /// Bytes of a file at most; more are cut into shards
+        #[arg(long, default_value_t = 5_000_000_000)]
+        shard_bytes: u64,
     },
     /// Execute steps of a run again and name the first that differs
     Replay {
-        /// Text file the run was trained on
-        text: PathBuf,
-        /// Folder of the run
+        /// Folder of the run; the files that it was made from must stand where they did
         run: PathBuf,
         /// First step
         #[arg(long, default_value_t = 1)]
@@ -93,172 +161,539 @@ enum Action {
         /// Last step [default: the last recorded]
         #[arg(long)]
         last: Option<u64>,
+        /// Threads; 0 means all
+        #[arg(long, default_value_t = 0)]
+        threads: usize,
     },
     /// Serve models as an operator: stake, offer, answer, settle
     Serve(super::serve::Arguments),
-    /// Show what a model or run is
+    /// Show what a model, adapter or run is
     Show {
-        /// Folder of a model or run
+        /// Its folder
         folder: PathBuf,
     },
 }
 
+/// Sizes of a new model.
+#[derive(Debug, clap::Args)]
+struct Sizes {
+    /// Family: llama (RMS norm, rotary positions, SwiGLU) or gpt (nanoGPT's)
+    #[arg(long, value_enum, default_value = "llama")]
+    family: FamilyArgument,
+    /// Layers
+    #[arg(long, default_value_t = 4)]
+    layers: usize,
+    /// Attention heads
+    #[arg(long, default_value_t = 4)]
+    heads: usize,
+    /// Heads of keys and values (llama) [default: as many as heads]
+    #[arg(long)]
+    kv_heads: Option<usize>,
+    /// Width
+    #[arg(long, default_value_t = 128)]
+    width: usize,
+    /// Tokens of the context
+    #[arg(long, default_value_t = 256)]
+    context: usize,
+    /// Tokenizer: `characters`, a vocabulary's size to learn, or the folder of a tokenizer.json
+    #[arg(long, default_value = "2048")]
+    tokenizer: String,
+    /// Part of the text, from its end, that is kept for validation
+    #[arg(long, default_value_t = 0.1)]
+    validation: f64,
+}
+
+/// Low-rank pairs.
+#[derive(Debug, clap::Args)]
+struct AdapterArguments {
+    /// Train all weights and not an adapter
+    #[arg(long)]
+    all_weights: bool,
+    /// Rank of the adapter
+    #[arg(long, default_value_t = 8)]
+    rank: usize,
+    /// Strength of the adapter
+    #[arg(long, default_value_t = 16.0)]
+    alpha: f32,
+    /// Layers that get a pair, by the last part of their names [default: all]
+    #[arg(long, value_delimiter = ',')]
+    targets: Vec<String>,
+}
+
+/// How to train.
+#[derive(Debug, clap::Args)]
+struct Fit {
+    /// Steps
+    #[arg(long, default_value_t = 500)]
+    steps: u64,
+    /// Examples of a step
+    #[arg(long, default_value_t = 12)]
+    batch: usize,
+    /// Examples of one pass, to save memory; changes no bit [default: all of a step]
+    #[arg(long)]
+    micro_batch: Option<usize>,
+    /// Optimiser
+    #[arg(long, value_enum, default_value = "muon")]
+    optimizer: OptimizerArgument,
+    /// Highest learning rate [default: 0.02 muon, 0.001 adamw, 0.05 sgd]
+    #[arg(long)]
+    rate: Option<f32>,
+    /// Steps until the highest rate [default: a twentieth of all, at most 100]
+    #[arg(long)]
+    warmup: Option<u64>,
+    /// How the rate falls
+    #[arg(long, value_enum, default_value = "cosine")]
+    decay: DecayArgument,
+    /// Last rate, as a part of the highest
+    #[arg(long, default_value_t = 0.1)]
+    floor: f32,
+    /// Decay of AdamW's second moment
+    #[arg(long, default_value_t = 0.95)]
+    beta2: f32,
+    /// Weight decay [default: 0.1 adamw, else 0]
+    #[arg(long)]
+    weight_decay: Option<f32>,
+    /// Norm that the gradient is cut to; 0 cuts nothing
+    #[arg(long, default_value_t = 1.0)]
+    clip: f32,
+    /// Order of the examples [default: random for texts, shuffled for examples]
+    #[arg(long, value_enum)]
+    order: Option<OrderArgument>,
+    /// Seed of weights and order
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// Steps between evaluations; 0 makes none
+    #[arg(long, default_value_t = 100)]
+    evaluate_every: u64,
+    /// Examples of an evaluation
+    #[arg(long, default_value_t = 64)]
+    evaluation_examples: u64,
+    /// Steps between checkpoints, a multiple of 16
+    #[arg(long, default_value_t = 256)]
+    checkpoint_every: u64,
+    /// Newest checkpoints that are kept; 0 keeps all
+    #[arg(long, default_value_t = 0)]
+    keep_checkpoints: usize,
+    /// Keep the roots of every operation's output
+    #[arg(long)]
+    trace: bool,
+    /// Threads; 0 means all. They change no bit
+    #[arg(long, default_value_t = 0)]
+    threads: usize,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum FamilyArgument {
+    Llama,
+    Gpt,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum DtypeArgument {
+    F32,
+    F16,
+    Bf16,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum OptimizerArgument {
+    Muon,
+    Adamw,
+    Sgd,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum DecayArgument {
+    Constant,
+    Cosine,
+    Linear,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum OrderArgument {
+    Random,
+    Shuffled,
+    Sequential,
+}
+
 /// Runs `openledger model`.
 pub fn run(arguments: Arguments, home: &Home, output: &Output) -> anyhow::Result<()> {
-    let ctx = crate::demo::train::context()?;
     match arguments.action {
-        Action::Train {
-            text,
-            run,
-            layers,
-            heads,
-            width,
-            context,
-            vocabulary,
-            steps,
-            batch,
+        Action::Train { run, texts, sizes, fit } => {
+            let options = TrainTextOptions {
+                texts: absolute(texts)?,
+                tokenizer: tokenizer(&sizes.tokenizer)?,
+                architecture: sizes.architecture(),
+                validation: sizes.validation,
+                train: fit.options(Trained::Weights, Order::Random),
+                threads: fit.threads,
+            };
+            let mut watch = Watch::new(&run, output)?;
+            let result = commands::train(&run, options, fit.settings(), &mut watch)?;
+            finished(&result, output);
+        }
+        Action::Finetune { run, base, examples, adapter, context, validation_every, fit } => {
+            let AdapterArguments { all_weights, rank, alpha, targets } = adapter;
+            let adapter = (!all_weights).then_some(AdapterOptions { rank, alpha, targets });
+            let trained = adapter.clone().map_or(Trained::Weights, Trained::Adapter);
+            let options = FineTuneOptions {
+                base: std::path::absolute(base)?,
+                examples: absolute(examples)?,
+                adapter,
+                context,
+                validation_every,
+                train: fit.options(trained, Order::Shuffled),
+                threads: fit.threads,
+            };
+            let mut watch = Watch::new(&run, output)?;
+            let result = commands::finetune(&run, options, fit.settings(), &mut watch)?;
+            finished(&result, output);
+        }
+        Action::Generate {
+            model,
+            prompts,
+            chat,
+            adapter,
+            max_tokens,
+            temperature,
+            top_k,
+            top_p,
             seed,
-            evaluate_every,
+            stop,
+            int8,
+            threads,
         } => {
-            let text = read_text(&text)?;
-            std::fs::create_dir_all(&run).with_context(|| format!("cannot create {}", run.display()))?;
-            let tokenizer = match Tokenizer::load(&run) {
-                Ok(tokenizer) => tokenizer,
-                Err(_) => {
-                    let tokenizer = match vocabulary {
-                        0 => Tokenizer::characters(&text)?,
-                        size => Tokenizer::train_bpe([text.as_str()], size, &[])?,
-                    };
-                    tokenizer.save(&run)?;
-                    tokenizer
-                }
+            let options = GenerateOptions {
+                prompts: asked(prompts, chat)?,
+                tokens_max: max_tokens,
+                sampling: Sampling { top_k, top_p, ..Sampling::at(temperature, seed) },
+                stops: stop,
+                adapter,
+                quantisation: if int8 { Quantisation::Int8 } else { Quantisation::None },
+                threads,
             };
-            let (training, validation) = split(&text, &tokenizer, context)?;
-            let config = Config::gpt(tokenizer.vocabulary(), layers, heads, width, context);
-            let model = Model::initial(config, seed)?;
-            let options = TrainOptions { seed, ..TrainOptions::new(steps, batch) };
-            let settings = train::RunSettings { evaluate_every, ..Default::default() };
-            let terminal = std::io::stderr().is_terminal();
-            let mut observe = |p: &Progress| {
-                let line = format!(
-                    "step {} of {}, loss {:.4}, {:.0} tokens/s, {:.0} s left",
-                    p.step, p.steps, p.loss, p.tokens_per_second, p.seconds_left
-                );
-                if let Some(validation) = p.validation_loss {
-                    if terminal {
-                        output.overwrite("");
-                    }
-                    output.note(format!("{line}, validation {validation:.4}"));
-                } else if terminal {
-                    output.overwrite(line);
-                }
-                ControlFlow::Continue(())
+            generate(&model, &options, output)?;
+        }
+        Action::Import { from, to, endpoint, token, keep, no_tokenizer } => {
+            let options = ImportOptions { tokenizer_required: !no_tokenizer };
+            let Some(name) = from.strip_prefix(HUB) else {
+                converted(&commands::import(Path::new(&from), &to, &options)?, &to, output);
+                return Ok(());
             };
-            let outcome = train::run(
-                ctx,
-                &run,
-                model,
-                &training,
-                Some(&validation),
-                Some(tokenizer.hash()),
-                options,
-                settings,
-                &mut observe,
-            )?;
-            tokenizer.save(&run.join(train::MODEL_DIR))?;
-            output.result(&outcome, || {
-                format!(
-                    "{}\nrun {}, {} steps, state {}",
-                    run.join(train::MODEL_DIR).display(),
-                    outcome.run,
-                    outcome.steps,
-                    outcome.state_root
-                )
-            });
-        }
-        Action::Generate { model, prompt, max_tokens, temperature, seed } => {
-            let (loaded, tokenizer) = (Model::load(&model)?, Tokenizer::load(&model)?);
-            let tokens = tokenizer.encode(&prompt, true)?;
-            let sampling = Sampling { temperature, seed, ..Sampling::greedy() };
-            let request = Request { sampling, ..Request::greedy(tokens, max_tokens) };
-            let mut stream = TextStream::default();
-            let mut text = String::new();
-            let shown = !output.is_json();
-            let answers =
-                generate(ctx, &loaded, vec![request], EngineOptions::default(), &mut |_, event| {
-                    if let Event::Token(choice) = event {
-                        let piece = stream.push(&tokenizer, choice.token).unwrap_or_default();
-                        if shown {
-                            let mut stdout = std::io::stdout().lock();
-                            let _ = write!(stdout, "{piece}").and_then(|()| stdout.flush());
-                        }
-                        text.push_str(&piece);
-                    }
-                })?;
-            let tokens = answers.first().map_or(0, |answer| answer.tokens.len());
-            output.result(&json!({ "text": text, "tokens": tokens }), String::new);
-        }
-        Action::Replay { text, run, first, last } => {
-            let text = read_text(&text)?;
-            let tokenizer = Tokenizer::load(&run)?;
-            let manifest = train::read_manifest(&run)?;
-            let (training, _) = split(&text, &tokenizer, manifest.config.context)?;
-            let model = Model::initial(manifest.config.clone(), manifest.options.seed)?;
-            let options = train::ReplayOptions { first, last: last.unwrap_or(u64::MAX) };
+            let reference = Reference::parse(name)?;
+            let folder = hub::download_folder(&to);
+            let hub = Hub::new(&endpoint, token)?;
             let terminal = std::io::stderr().is_terminal();
-            let report = train::replay(ctx, &run, model, &training, options, &mut |step, steps| {
+            let progress = &mut |file: &str, there: u64, size: u64| {
                 if terminal {
-                    output.overwrite(format!("step {step} of {steps}"));
+                    output.overwrite(format!("{file}: {} of {} kB", there / 1000, size / 1000));
+                } else if there == size {
+                    output.note(format!("{file}: {} kB", size / 1000));
                 }
-            })?;
-            let equal = report.verdict == train::Verdict::Equal;
-            output.result(&report, || {
-                if equal {
-                    format!(
-                        "{} steps executed again from checkpoint {}: every bit the same",
-                        report.steps, report.from_checkpoint
-                    )
-                } else {
-                    serde_json::to_string_pretty(&report.verdict).unwrap_or_default()
-                }
-            });
-            ensure!(equal, "the run does not replay");
-        }
-        Action::Serve(arguments) => super::runtime()?.block_on(super::serve::run(arguments, home, output))?,
-        Action::Show { folder } => {
-            if let Ok(manifest) = train::read_manifest(&folder) {
-                let steps = train::read_log(&folder)?.len();
-                let report = json!({ "run": manifest.hash(), "manifest": manifest, "stepsDone": steps });
-                output.result(&report, || serde_json::to_string_pretty(&report).unwrap_or_default());
-            } else {
-                let model = Model::load(&folder)?;
-                let report = json!({ "config": model.config, "parameters": model.config.parameters() });
-                output.result(&report, || serde_json::to_string_pretty(&report).unwrap_or_default());
+            };
+            let fetched = super::runtime()?.block_on(hub.fetch(&reference, &folder, progress))?;
+            if terminal {
+                output.overwrite("");
+            }
+            output.note(format!(
+                "{} at commit {}, {} kB fetched",
+                reference.model,
+                fetched.commit,
+                fetched.bytes / 1000
+            ));
+            converted(&commands::import(&folder, &to, &options)?, &to, output);
+            if !keep {
+                std::fs::remove_dir_all(&folder)
+                    .with_context(|| format!("cannot remove {}", folder.display()))?;
             }
         }
+        Action::Export { from, to, dtype, shard_bytes } => {
+            let dtype = match dtype {
+                DtypeArgument::F32 => Dtype::F32,
+                DtypeArgument::F16 => Dtype::F16,
+                DtypeArgument::Bf16 => Dtype::Bf16,
+            };
+            let options = ExportOptions { dtype, shard_bytes_max: shard_bytes };
+            converted(&commands::export(&from, &to, &options)?, &to, output);
+        }
+        Action::Replay { run, first, last, threads } => replay(&run, first, last, threads, output)?,
+        Action::Serve(arguments) => super::runtime()?.block_on(super::serve::run(arguments, home, output))?,
+        Action::Show { folder } => show(&folder, output)?,
     }
     Ok(())
 }
 
-fn read_text(path: &PathBuf) -> anyhow::Result<String> {
-    let size = std::fs::metadata(path).with_context(|| format!("cannot read {}", path.display()))?.len();
-    ensure!(
-        size <= MAX_TEXT_BYTES,
-        "{} has {size} bytes; at most {MAX_TEXT_BYTES} are trained on in one go",
-        path.display()
-    );
-    std::fs::read_to_string(path).with_context(|| format!("{} is not a text in UTF-8", path.display()))
+impl Sizes {
+    fn architecture(&self) -> Architecture {
+        Architecture {
+            llama: self.family == FamilyArgument::Llama,
+            layers: self.layers,
+            heads: self.heads,
+            kv_heads: self.kv_heads.unwrap_or(self.heads),
+            hidden: self.width,
+            context: self.context,
+        }
+    }
 }
 
-/// Training and validation windows of a text.
-fn split(text: &str, tokenizer: &Tokenizer, context: usize) -> anyhow::Result<(Windows, Windows)> {
-    let tokens = tokenizer.encode(text, false)?;
-    let cut = tokens.len() - tokens.len() / VALIDATION_PART;
+impl Fit {
+    fn options(&self, trained: Trained, order: Order) -> TrainOptions {
+        let (optimizer, rate) = match self.optimizer {
+            OptimizerArgument::Muon => {
+                let weight_decay = self.weight_decay.unwrap_or(0.0);
+                (OptimizerOptions::Muon { momentum: 0.95, weight_decay, adamw_ratio: 0.15 }, 0.02)
+            }
+            OptimizerArgument::Adamw => {
+                let weight_decay = self.weight_decay.unwrap_or(0.1);
+                (OptimizerOptions::Adamw { beta1: 0.9, beta2: self.beta2, eps: 1e-8, weight_decay }, 1e-3)
+            }
+            OptimizerArgument::Sgd => (
+                OptimizerOptions::Sgd { momentum: 0.9, weight_decay: self.weight_decay.unwrap_or(0.0) },
+                0.05,
+            ),
+        };
+        let decay = match self.decay {
+            DecayArgument::Constant => Decay::Constant,
+            DecayArgument::Cosine => Decay::Cosine,
+            DecayArgument::Linear => Decay::Linear,
+        };
+        let schedule = Schedule {
+            peak: self.rate.unwrap_or(rate),
+            warmup: self.warmup.unwrap_or((self.steps / 20).min(100)),
+            decay,
+            floor: self.floor,
+        };
+        TrainOptions {
+            micro_batch: self.micro_batch,
+            seed: self.seed,
+            order: match self.order {
+                None => order,
+                Some(OrderArgument::Random) => Order::Random,
+                Some(OrderArgument::Shuffled) => Order::Shuffled,
+                Some(OrderArgument::Sequential) => Order::Sequential,
+            },
+            optimizer,
+            schedule,
+            clip: (self.clip != 0.0).then_some(self.clip),
+            trained,
+            checkpoint_every: self.checkpoint_every,
+            ..TrainOptions::new(self.steps, self.batch)
+        }
+    }
+
+    fn settings(&self) -> RunSettings {
+        RunSettings {
+            evaluate_every: self.evaluate_every,
+            evaluation_examples: self.evaluation_examples,
+            keep_checkpoints: self.keep_checkpoints,
+            trace: self.trace,
+        }
+    }
+}
+
+/// A run remembers what it was made from by absolute paths, so that a replay may start anywhere.
+fn absolute(paths: Vec<PathBuf>) -> anyhow::Result<Vec<PathBuf>> {
+    Ok(paths.into_iter().map(std::path::absolute).collect::<Result<_, _>>()?)
+}
+
+fn tokenizer(text: &str) -> anyhow::Result<TokenizerChoice> {
+    if text == "characters" {
+        return Ok(TokenizerChoice::Characters);
+    }
+    if let Ok(vocabulary) = text.parse() {
+        return Ok(TokenizerChoice::Bpe(vocabulary));
+    }
+    let folder = Path::new(text);
     ensure!(
-        tokens.len() - cut > context,
-        "the text has {} tokens: too few for a context of {context}",
-        tokens.len()
+        folder.join("tokenizer.json").exists(),
+        "`{text}` is no tokenizer: write `characters`, a vocabulary's size, or a folder with tokenizer.json"
     );
-    let validation = tokens[cut..].to_vec();
-    Ok((Windows::new(tokens[..cut].to_vec(), context)?, Windows::new(validation, context)?))
+    Ok(TokenizerChoice::Directory(std::path::absolute(folder)?))
+}
+
+fn asked(prompts: Vec<String>, chat: bool) -> anyhow::Result<Vec<Prompt>> {
+    let texts = if prompts.is_empty() {
+        let stdin = std::io::stdin();
+        ensure!(!stdin.is_terminal(), "give a prompt, or one on standard input");
+        let mut text = String::new();
+        std::io::Read::read_to_string(
+            &mut std::io::Read::take(stdin.lock(), PROMPT_BYTES_MAX + 1),
+            &mut text,
+        )
+        .context("standard input is not a text in UTF-8")?;
+        ensure!(
+            text.len() as u64 <= PROMPT_BYTES_MAX,
+            "standard input has more than {PROMPT_BYTES_MAX} bytes"
+        );
+        vec![text]
+    } else {
+        prompts
+    };
+    let message = |content| Prompt::Chat(vec![Message { role: "user".into(), content }]);
+    Ok(texts.into_iter().map(|text| if chat { message(text) } else { Prompt::Text(text) }).collect())
+}
+
+fn generate(model: &Path, options: &GenerateOptions, output: &Output) -> anyhow::Result<()> {
+    // One answer streams as it comes; several would mix.
+    let streams = options.prompts.len() == 1 && !output.is_json();
+    let answers = commands::generate(model, options, &mut |_, piece| {
+        if streams {
+            let mut stdout = std::io::stdout().lock();
+            let _ = write!(stdout, "{piece}").and_then(|()| stdout.flush());
+        }
+    })?;
+    if let Some(AnswerText { tokens_per_second, .. }) = answers.first() {
+        let tokens: usize = answers.iter().map(|a| a.tokens.len()).sum();
+        if std::io::stderr().is_terminal() {
+            output.note(format!("\n{tokens} tokens, {tokens_per_second:.0} a second"));
+        }
+    }
+    output.result(&answers, || match answers.as_slice() {
+        [_] => String::new(),
+        all => all.iter().map(|a| a.text.as_str()).collect::<Vec<_>>().join("\n---\n"),
+    });
+    Ok(())
+}
+
+/// Tells how a run goes, and keeps its evaluations.
+struct Watch<'a> {
+    output: &'a Output,
+    evaluations: File,
+    terminal: bool,
+    last_word: Instant,
+}
+
+impl<'a> Watch<'a> {
+    fn new(run: &Path, output: &'a Output) -> anyhow::Result<Watch<'a>> {
+        std::fs::create_dir_all(run).with_context(|| format!("cannot create {}", run.display()))?;
+        let path = run.join(EVALUATIONS_FILE);
+        let evaluations = OpenOptions::new().create(true).append(true).open(&path);
+        Ok(Watch {
+            output,
+            evaluations: evaluations.with_context(|| format!("cannot write {}", path.display()))?,
+            terminal: std::io::stderr().is_terminal(),
+            last_word: Instant::now(),
+        })
+    }
+}
+
+impl Observer for Watch<'_> {
+    fn step(&mut self, p: &Progress) -> ControlFlow<()> {
+        let line = format!(
+            "step {} of {}, loss {:.4}, {:.0} tokens/s, {:.0} s left",
+            p.step, p.steps, p.loss, p.tokens_per_second, p.seconds_left
+        );
+        if let Some(loss) = p.validation_loss {
+            if self.terminal {
+                self.output.overwrite("");
+            }
+            self.output.note(format!("{line}, validation {loss:.4}"));
+            let record = json!({ "step": p.step, "loss": loss, "trainingLoss": p.loss });
+            // The curve is for people: a run does not fail for it.
+            let _ = writeln!(self.evaluations, "{record}");
+            self.last_word = Instant::now();
+        } else if self.terminal {
+            self.output.overwrite(line);
+        } else if self.last_word.elapsed().as_secs() >= WORD_SECONDS {
+            self.output.note(line);
+            self.last_word = Instant::now();
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+fn finished(result: &FitResult, output: &Output) {
+    for damaged in &result.outcome.damaged {
+        output.note(format!("passed over a damaged checkpoint: {damaged}"));
+    }
+    output.result(result, || {
+        let validation =
+            result.validation_loss.map_or(String::new(), |v| format!(", validation loss {v:.4}"));
+        format!(
+            "{}\nrun {}, {} parameters, {} steps{validation}, state {}",
+            result.result.display(),
+            result.outcome.run,
+            result.parameters,
+            result.outcome.steps,
+            result.outcome.state_root
+        )
+    });
+}
+
+fn converted(result: &Converted, to: &Path, output: &Output) {
+    output.result(result, || {
+        let with = |there: bool, what: &str| if there { what.to_string() } else { format!("no {what}") };
+        format!(
+            "{}\n{}, {} parameters, weights {}, {}, {}",
+            to.display(),
+            result.family,
+            result.parameters,
+            result.weights_root,
+            with(result.tokenizer, "tokenizer"),
+            with(result.chat_template, "chat template")
+        )
+    });
+}
+
+fn replay(run: &Path, first: u64, last: Option<u64>, threads: usize, output: &Output) -> anyhow::Result<()> {
+    let steps = train::ReplayOptions { first, last: last.unwrap_or(u64::MAX) };
+    let terminal = std::io::stderr().is_terminal();
+    let report = commands::replay(run, &ReplayRun { steps, threads }, &mut |step, steps| {
+        if terminal {
+            output.overwrite(format!("step {step} of {steps}"));
+        }
+    })?;
+    if terminal {
+        output.overwrite("");
+    }
+    let equal = report.verdict == train::Verdict::Equal;
+    output.result(&report, || {
+        if equal {
+            format!(
+                "{} steps executed again from checkpoint {}: every bit the same",
+                report.steps, report.from_checkpoint
+            )
+        } else {
+            serde_json::to_string_pretty(&report.verdict).unwrap_or_default()
+        }
+    });
+    if !equal {
+        bail!("the run does not replay");
+    }
+    Ok(())
+}
+
+fn show(folder: &Path, output: &Output) -> anyhow::Result<()> {
+    let shown = commands::show(folder)?;
+    output.result(&shown, || match &shown {
+        Shown::Model { config, parameters, weights_root, tokenizer, tensors } => format!(
+            "model: {}, {parameters} parameters in {} tensors, {} layers, width {}, {} heads, context {}, vocabulary {}\nweights {weights_root}\ntokenizer {}",
+            config.family.name(),
+            tensors.len(),
+            config.layers,
+            config.hidden,
+            config.heads,
+            config.context,
+            config.vocabulary,
+            tokenizer.map_or("none".into(), |t| t.to_string())
+        ),
+        Shown::Adapter { tensors } => {
+            let names = tensors.iter().map(|t| format!("{} {:?}", t.name, t.shape));
+            format!("adapter of {} factors\n{}", tensors.len(), names.collect::<Vec<_>>().join("\n"))
+        }
+        Shown::Run(run) => {
+            let loss = run.last.as_ref().map_or(String::new(), |l| format!(", loss {:.4}, chain {}", l.loss, l.chain));
+            format!(
+                "run {}: {} of {} steps{loss}\ncheckpoints {:?}\ndata {} ({} examples), op set {}",
+                run.run,
+                run.steps,
+                run.manifest.options.steps,
+                run.checkpoints,
+                run.manifest.data_root,
+                run.manifest.data_count,
+                run.manifest.op_set
+            )
+        }
+    });
+    Ok(())
 }
