@@ -1,10 +1,11 @@
 //! AVX-512 kernels: a tile of 8 x 48, 24 accumulators.
 //!
 //! Of the tiles that fit 32 registers this one loads least for its products. A panel of A, 8 KiB at most, stays in the first cache
-//! while the columns of B stream by from the second.
+//! while the columns of B stream by from the second. Where the rows of A are contiguous along k they are read in place: eight streams
+//! of the first cache cost no more than a packed panel, and packing turns them.
 #![cfg(target_arch = "x86_64")]
 
-use super::kernels::{Kernels, Tile};
+use super::kernels::{Kernels, RowsTile, Tile};
 use std::arch::x86_64::*;
 
 const ROWS: usize = 8;
@@ -16,13 +17,15 @@ const UNROLL: usize = 2;
 const SWEEP_COLS: usize = 480;
 
 macro_rules! tiles {
-    ($($rows:literal)*) => { [$(tile::<$rows> as Tile),*] };
+    ($tile:ident $type:ty: $($rows:literal)*) => { [$($tile::<$rows> as $type),*] };
 }
 
-static TILES: [Tile; ROWS] = tiles!(1 2 3 4 5 6 7 8);
+static TILES: [Tile; ROWS] = tiles!(tile Tile: 1 2 3 4 5 6 7 8);
+static ROWS_TILES: [RowsTile; ROWS] = tiles!(rows_tile RowsTile: 1 2 3 4 5 6 7 8);
 
 pub(super) static KERNELS: Kernels = Kernels {
     tiles: &TILES,
+    rows_tiles: Some(&ROWS_TILES),
     cols: COLS,
     sweep_cols: SWEEP_COLS,
     a_stride: A_STRIDE,
@@ -47,18 +50,40 @@ unsafe fn tile<const R: usize>(
     // SAFETY: by the caller's promise above.
     unsafe {
         match cols {
-            0..=16 => fold::<R, 1>(k_len, a, b, c, ldc, cols, set),
-            17..=32 => fold::<R, 2>(k_len, a, b, c, ldc, cols, set),
-            _ => fold::<R, 3>(k_len, a, b, c, ldc, cols, set),
+            0..=16 => fold::<R, 1, true>(k_len, a, 0, b, c, ldc, cols, set),
+            17..=32 => fold::<R, 2, true>(k_len, a, 0, b, c, ldc, cols, set),
+            _ => fold::<R, 3, true>(k_len, a, 0, b, c, ldc, cols, set),
+        }
+    }
+}
+
+#[target_feature(enable = "avx512f")]
+unsafe fn rows_tile<const R: usize>(
+    k_len: usize,
+    a: *const f32,
+    lda: usize,
+    b: *const f32,
+    c: *mut f32,
+    ldc: usize,
+    cols: usize,
+    set: bool,
+) {
+    // SAFETY: by the caller's promise above.
+    unsafe {
+        match cols {
+            0..=16 => fold::<R, 1, false>(k_len, a, lda, b, c, ldc, cols, set),
+            17..=32 => fold::<R, 2, false>(k_len, a, lda, b, c, ldc, cols, set),
+            _ => fold::<R, 3, false>(k_len, a, lda, b, c, ldc, cols, set),
         }
     }
 }
 
 #[inline]
 #[target_feature(enable = "avx512f")]
-unsafe fn fold<const R: usize, const V: usize>(
+unsafe fn fold<const R: usize, const V: usize, const PACKED: bool>(
     k_len: usize,
-    mut a: *const f32,
+    a: *const f32,
+    lda: usize,
     mut b: *const f32,
     c: *mut f32,
     ldc: usize,
@@ -75,6 +100,12 @@ unsafe fn fold<const R: usize, const V: usize>(
             }
             row = row.wrapping_add(ldc);
         }
+        // Packed, one stream holds all rows; else each row is a stream.
+        let mut rows = [a; R];
+        let advance = if PACKED { A_STRIDE } else { 1 };
+        for r in 0..R {
+            rows[r] = a.wrapping_add(if PACKED { r } else { r * lda });
+        }
         macro_rules! step {
             ($u:expr) => {
                 let mut bv = [_mm512_setzero_ps(); V];
@@ -82,7 +113,7 @@ unsafe fn fold<const R: usize, const V: usize>(
                     bv[v] = _mm512_load_ps(b.wrapping_add($u * COLS + v * 16));
                 }
                 for r in 0..R {
-                    let av = _mm512_broadcastss_ps(_mm_load_ss(a.wrapping_add($u * A_STRIDE + r)));
+                    let av = _mm512_broadcastss_ps(_mm_load_ss(rows[r].wrapping_add($u * advance)));
                     for v in 0..V {
                         acc[r][v] = _mm512_fmadd_ps(av, bv[v], acc[r][v]);
                     }
@@ -92,7 +123,9 @@ unsafe fn fold<const R: usize, const V: usize>(
         for _ in 0..k_len / UNROLL {
             step!(0);
             step!(1);
-            a = a.wrapping_add(UNROLL * A_STRIDE);
+            for r in 0..R {
+                rows[r] = rows[r].wrapping_add(UNROLL * advance);
+            }
             b = b.wrapping_add(UNROLL * COLS);
         }
         if k_len % UNROLL == 1 {

@@ -3,7 +3,7 @@
 //! Blocks of A and B stay in the second cache, a panel of one of them in the first. No loop here changes the order in which one element of the
 //! output is folded: k-blocks are outermost and ascending for each block of columns.
 
-use super::kernels::{Kernels, TURN_WIDTH, kernels};
+use super::kernels::{Kernels, RowsTile, TURN_WIDTH, kernels};
 use super::{K_BLOCK, Out, View, direct};
 use crate::path::Ctx;
 use crate::threads::for_each_task;
@@ -139,12 +139,17 @@ unsafe fn blocks(
             while i < m {
                 let rows = ROWS_MAX.min(m - i);
                 let panels = Panels::new(kernels, rows);
-                let packed_a = pa.ptr(panels.count * kernels.a_stride * k_len);
-                // SAFETY: the block lies inside a and out, and the scratch holds its panels.
-                unsafe {
-                    pack_a(kernels, packed_a, a.from(i, p), panels, k_len);
-                    multiply(kernels, packed_a, packed_b, panels, cols, k_len, out.from(i, j), set);
-                }
+                let block = match kernels.rows_tiles.filter(|_| a.col_stride == 1) {
+                    Some(tiles) => Left::Rows(tiles, a.from(i, p)),
+                    None => {
+                        let packed = pa.ptr(panels.count * kernels.a_stride * k_len);
+                        // SAFETY: the block lies inside a, and the scratch holds its panels.
+                        unsafe { pack_a(kernels, packed, a.from(i, p), panels, k_len) };
+                        Left::Packed(packed)
+                    }
+                };
+                // SAFETY: the block lies inside out, and the operands are as made above.
+                unsafe { multiply(kernels, block, packed_b, panels, cols, k_len, out.from(i, j), set) };
                 i += rows;
             }
             p += k_len;
@@ -225,11 +230,20 @@ unsafe fn pack_a(kernels: &Kernels, dst: *mut f32, a: View<'_>, panels: Panels, 
     }
 }
 
+/// A block of the left operand.
+#[derive(Clone, Copy)]
+enum Left<'a> {
+    /// Packed panels.
+    Packed(*const f32),
+    /// Rows in place, contiguous along k, and the tiles that read them.
+    Rows(&'static [RowsTile], View<'a>),
+}
+
 /// # Safety
-/// Packed panels as made above; `out` covers the panels' rows x `cols`.
+/// Operands as made above; `out` covers the panels' rows x `cols`.
 unsafe fn multiply(
     kernels: &Kernels,
-    packed_a: *const f32,
+    block: Left<'_>,
     packed_b: *const f32,
     panels: Panels,
     cols: usize,
@@ -245,9 +259,18 @@ unsafe fn multiply(
                 let width = kernels.cols.min(cols - j);
                 // SAFETY: by the caller's promise; height is at most the number of tiles.
                 unsafe {
-                    let a = packed_a.add(index * kernels.a_stride * k_len);
                     let b = packed_b.add(j * k_len);
-                    kernels.tiles[height - 1](k_len, a, b, out.ptr(first, j), out.ld, width, set);
+                    let c = out.ptr(first, j);
+                    match block {
+                        Left::Packed(a) => {
+                            let a = a.add(index * kernels.a_stride * k_len);
+                            kernels.tiles[height - 1](k_len, a, b, c, out.ld, width, set);
+                        }
+                        Left::Rows(tiles, a) => {
+                            let (lda, a) = (a.row_stride, a.from(first, 0).ptr());
+                            tiles[height - 1](k_len, a, lda, b, c, out.ld, width, set);
+                        }
+                    }
                 }
             }
         }

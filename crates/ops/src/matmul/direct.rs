@@ -59,6 +59,10 @@ multiversion! { fn fold(m: usize, n: usize, k_len: usize, x: &Factors, b: &[f32]
         passes::<16>(m, j, k_len, x, b, ldb, out, set);
         j += 16;
     }
+    if j + 8 <= n {
+        passes::<8>(m, j, k_len, x, b, ldb, out, set);
+        j += 8;
+    }
     while j < n {
         passes::<1>(m, j, k_len, x, b, ldb, out, set);
         j += 1;

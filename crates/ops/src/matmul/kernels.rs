@@ -10,6 +10,11 @@ use crate::path::{Ctx, Path};
 /// Arguments: `k_len`, A panel, B panel, C, C's row stride, columns that exist, `set`.
 pub(super) type Tile = unsafe fn(usize, *const f32, *const f32, *mut f32, usize, usize, bool);
 
+/// As [`Tile`], but A is not packed: its rows lie `lda` apart, k contiguous.
+///
+/// Arguments: `k_len`, A, `lda`, B panel, C, C's row stride, columns that exist, `set`.
+pub(super) type RowsTile = unsafe fn(usize, *const f32, usize, *const f32, *mut f32, usize, usize, bool);
+
 /// Packs `width` columns of `k_len` rows: `dst[k * dst_stride + i] = src[k * src_stride + i]`, the rest of a group +0.
 ///
 /// Arguments: dst, `dst_stride`, src, `src_stride`, `width`, `k_len`.
@@ -19,6 +24,8 @@ pub(super) type Pack = unsafe fn(*mut f32, usize, *const f32, usize, usize, usiz
 pub(super) struct Kernels {
     /// Most rows of a tile; `tiles[r - 1]` handles `r` rows.
     pub(super) tiles: &'static [Tile],
+    /// The same for A as it lies in memory, row by row, where that is faster than packing it.
+    pub(super) rows_tiles: Option<&'static [RowsTile]>,
     /// Columns of a tile.
     pub(super) cols: usize,
     /// Columns over which a panel of A stays in the first cache before the next takes its place; a multiple of `cols`. At `cols`

@@ -14,6 +14,7 @@ static TILES: [Tile; ROWS] = tiles!(1 2 3 4 5 6);
 
 pub(super) static KERNELS: Kernels = Kernels {
     tiles: &TILES,
+    rows_tiles: None,
     cols: COLS,
     sweep_cols: COLS,
     a_stride: A_STRIDE,
