@@ -10,6 +10,7 @@ pub use peft::{ADAPTER_CONFIG_FILE, ADAPTER_WEIGHTS_FILE, AdapterError};
 use crate::layout::{Layout, Linear};
 use ops::Stream;
 use serde::{Deserialize, Serialize};
+use std::sync::OnceLock;
 
 /// Highest rank.
 pub const RANK_MAX: usize = 1024;
@@ -35,12 +36,34 @@ impl Default for AdapterOptions {
 }
 
 /// The two factors of a layer.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct Pair {
     /// `rank` x `inputs`.
     pub a: Vec<f32>,
     /// `outputs` x `rank`.
     pub b: Vec<f32>,
+    /// Both transposed, for generation.
+    turned: OnceLock<(Vec<f32>, Vec<f32>)>,
+}
+
+impl PartialEq for Pair {
+    fn eq(&self, other: &Pair) -> bool {
+        // What is transposed follows from the factors.
+        (&self.a, &self.b) == (&other.a, &other.b)
+    }
+}
+
+impl Pair {
+    /// Both factors transposed (`inputs` x `rank`, `rank` x `outputs`); computed once.
+    pub(crate) fn turned(&self, rank: usize) -> (&[f32], &[f32]) {
+        let (a, b) = self.turned.get_or_init(|| {
+            let (mut a, mut b) = (vec![0f32; self.a.len()], vec![0f32; self.b.len()]);
+            ops::transpose(rank, self.a.len() / rank, &self.a, &mut a);
+            ops::transpose(self.b.len() / rank, rank, &self.b, &mut b);
+            (a, b)
+        });
+        (a, b)
+    }
 }
 
 /// An adapter for a model: a pair for some of its linear layers.
@@ -87,7 +110,13 @@ impl Adapter {
         let r = options.rank;
         let pairs = blocks
             .iter()
-            .map(|l| chosen(l).then(|| Pair { a: vec![0f32; r * l.inputs], b: vec![0f32; l.outputs * r] }))
+            .map(|l| {
+                chosen(l).then(|| Pair {
+                    a: vec![0f32; r * l.inputs],
+                    b: vec![0f32; l.outputs * r],
+                    turned: OnceLock::new(),
+                })
+            })
             .collect();
         Ok(Adapter { scale: options.alpha / r as f32, options, pairs })
     }
@@ -113,7 +142,16 @@ impl Adapter {
     }
 
     pub(crate) fn pair_mut(&mut self, linear: usize) -> Option<&mut Pair> {
-        self.pairs.get_mut(linear)?.as_mut()
+        let pair = self.pairs.get_mut(linear)?.as_mut()?;
+        pair.turned.take();
+        Some(pair)
+    }
+
+    /// Transposes the factors for generation, unless that is done.
+    pub fn prepare(&self) {
+        self.pairs.iter().flatten().for_each(|p| {
+            p.turned(self.rank());
+        });
     }
 
     /// Names of all factors (`.lora_A.weight`, `.lora_B.weight`) with their shapes, in order.
@@ -135,7 +173,10 @@ impl Adapter {
 
     /// All factors, to write.
     pub fn tensors_mut(&mut self) -> impl Iterator<Item = &mut Vec<f32>> {
-        self.pairs.iter_mut().flatten().flat_map(|p| [&mut p.a, &mut p.b])
+        self.pairs.iter_mut().flatten().flat_map(|p| {
+            p.turned.take();
+            [&mut p.a, &mut p.b]
+        })
     }
 
     /// Sets every element to +0.
@@ -143,7 +184,7 @@ impl Adapter {
         self.tensors_mut().for_each(|t| t.fill(0.0));
     }
 
-    /// Bytes of its factors.
+    /// Bytes of its factors; as much again once it is prepared for generation.
     pub fn bytes(&self) -> usize {
         self.tensors().map(|t| t.len() * 4).sum()
     }

@@ -42,7 +42,7 @@ pub use elementwise::{add, add_bias, add_scaled, multiply, scale};
 pub use embedding::{embedding_bwd, embedding_fwd};
 pub use examples::{Examples, ExamplesError};
 pub use int8::{Int8Weights, int8_matmul};
-pub use lora::{LoraShape, lora_bwd, lora_fwd};
+pub use lora::{LoraRows, LoraShape, lora_bwd, lora_fwd, lora_rows_fwd};
 pub use matmul::{matmul_nn, matmul_nt, matmul_tn, matmul_tn_each, matmul_tn_examples};
 pub use norm::{layer_norm_bwd, layer_norm_fwd, rms_norm_bwd, rms_norm_fwd};
 pub use optimizer::{AdamW, adamw_step, newton_schulz, sgd_step, transpose};
@@ -51,6 +51,8 @@ pub use random::Stream;
 pub use reduce::{NonFinite, check_finite, clip_factor, clip_global_norm, sum, sum_squares};
 pub use rope::{RopePairs, RopeTable, rope_bwd, rope_frequencies, rope_fwd};
 pub use softmax::{IGNORED_TARGET, cross_entropy_bwd, cross_entropy_fwd, softmax_bwd, softmax_fwd};
+
+pub use threads::team;
 
 /// Version of the specification that this crate implements: part of every run's header. Any change of any result's bits
 /// raises it.

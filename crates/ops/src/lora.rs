@@ -2,8 +2,9 @@
 
 use crate::elementwise::scale;
 use crate::examples::Examples;
-use crate::matmul::{matmul_nn, matmul_nt, matmul_tn_examples};
+use crate::matmul::{View, gemm_one_thread, matmul_nn, matmul_nt, matmul_tn_examples};
 use crate::path::Ctx;
+use crate::threads::{SPLIT_COST_MIN, Shared, for_each_task};
 
 /// Shape of a pair: `a` is `rank` x `inputs`, `b` is `outputs` x `rank`, as PEFT stores them.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -35,6 +36,52 @@ pub fn lora_fwd(
     matmul_nt(ctx, rows, s.rank, s.inputs, x, s.inputs, a, s.inputs, h, s.rank, false);
     scale(ctx, s.scale, &mut h[..rows * s.rank]);
     matmul_nt(ctx, rows, s.outputs, s.rank, h, s.rank, b, s.rank, y, s.outputs, true);
+}
+
+/// Rows of a batch that one adapter changes, with its pair transposed for few rows.
+#[derive(Clone, Copy, Debug)]
+pub struct LoraRows<'a> {
+    /// First row.
+    pub first: usize,
+    /// Rows.
+    pub rows: usize,
+    /// Rank of the pair.
+    pub rank: usize,
+    /// `alpha / rank`.
+    pub scale: f32,
+    /// Transposed, `inputs` x `rank`.
+    pub a: &'a [f32],
+    /// Transposed, `rank` x `outputs`.
+    pub b: &'a [f32],
+}
+
+/// [`lora_fwd`] for the rows of many adapters (disjoint), each on a thread of its own: the same bits as one by one. `x` has
+/// contiguous rows of `inputs`, `y` has row stride `ldy`.
+///
+/// # Panics
+/// When a slice does not fit the shape.
+pub fn lora_rows_fwd(
+    ctx: &Ctx,
+    inputs: usize,
+    outputs: usize,
+    parts: &[LoraRows<'_>],
+    x: &[f32],
+    y: &mut [f32],
+    ldy: usize,
+) {
+    let work: usize = parts.iter().map(|p| p.rows * p.rank * (inputs + outputs)).sum();
+    let one = ctx.with_threads(1);
+    let y = Shared::new(y);
+    for_each_task(if work < SPLIT_COST_MIN { &one } else { ctx }, parts.len(), |i| {
+        let LoraRows { first, rows, rank, scale: s, a, b } = parts[i];
+        let mut h = vec![0f32; rows * rank];
+        matmul_nn(&one, rows, rank, inputs, &x[first * inputs..], inputs, a, rank, &mut h, rank, false);
+        scale(&one, s, &mut h);
+        let (h, b) = (View::rows(&h, rows, rank, rank), View::rows(b, rank, outputs, outputs));
+        // SAFETY: the parts' rows are disjoint.
+        let y = unsafe { y.strided(first * ldy, rows, outputs, ldy) };
+        gemm_one_thread(&one, rows, outputs, rank, h, b, y, true);
+    });
 }
 
 /// Gradients of [`lora_fwd`]: `dh = (dy B) * s`, `dx = dx + dh A`, `da = da + dht x`, `db = db + dyt h`, the last two

@@ -169,7 +169,8 @@ impl<'m> Engine<'m> {
         if total == 0 {
             return Ok(Vec::new());
         }
-        if !self.forward(&rows, total) {
+        let ctx = self.ctx;
+        if !ops::team(&ctx, || self.forward(&rows, total)) {
             let tokens = self.running.iter().map(|s| s.cache.length).max().unwrap_or(0);
             return Err(GenerateError::NonFinite { tokens });
         }
@@ -241,7 +242,7 @@ impl<'m> Engine<'m> {
             }
             first += n;
         }
-        let adapters = AdapterRows(ranges.iter().map(|(r, a)| (r.clone(), &**a)).collect());
+        let adapters = AdapterRows::mixed(ranges.iter().map(|(r, a)| (r.clone(), &**a)).collect());
         let parameters = Parameters::prepared(&model.weights, &self.prepared);
         let quantised = self.options.quantisation != Quantisation::None;
         self.acts.fit(config, total);

@@ -72,6 +72,7 @@ impl Adapter {
             }
             file.read_f32(&full, tensor)?;
         }
+        adapter.prepare();
         Ok(adapter)
     }
 

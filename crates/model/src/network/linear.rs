@@ -7,19 +7,32 @@ use crate::layout::Linear;
 use crate::lora::Adapter;
 use crate::taps::{Hooks, LinearInfo, LinearTap};
 use ops::{
-    Ctx, Examples, add_bias, column_sums, int8_matmul, matmul_nn, matmul_nt, matmul_tn_examples, scale,
+    Ctx, Examples, LoraRows, add_bias, column_sums, int8_matmul, lora_rows_fwd, matmul_nn, matmul_nt,
+    matmul_tn_examples, scale,
 };
 use std::collections::BTreeMap;
 use std::ops::Range;
 
 /// Which rows of a batch an adapter changes. Ranges are disjoint and ascend.
 #[derive(Debug, Default)]
-pub(crate) struct AdapterRows<'a>(pub Vec<(Range<usize>, &'a Adapter)>);
+pub(crate) struct AdapterRows<'a> {
+    ranges: Vec<(Range<usize>, &'a Adapter)>,
+    /// Whether a backward pass needs what the pairs compute in between.
+    keep: bool,
+}
+
+/// Up to so many rows of an adapter are multiplied by its transposed factors.
+const FEW_ROWS: usize = 16;
 
 impl<'a> AdapterRows<'a> {
     /// One adapter (or none) for the whole batch.
     pub(crate) fn whole(adapter: Option<&'a Adapter>, rows: usize) -> Self {
-        AdapterRows(adapter.map(|a| (0..rows, a)).into_iter().collect())
+        AdapterRows { ranges: adapter.map(|a| (0..rows, a)).into_iter().collect(), keep: true }
+    }
+
+    /// The adapters of a batch that is generated.
+    pub(crate) fn mixed(ranges: Vec<(Range<usize>, &'a Adapter)>) -> Self {
+        AdapterRows { ranges, keep: false }
     }
 }
 
@@ -80,14 +93,22 @@ pub(super) fn adapters_fwd(
     kept: &mut BTreeMap<usize, Vec<f32>>,
 ) {
     let (n, k) = (linear.outputs, linear.inputs);
-    for (range, adapter) in &adapters.0 {
+    let mut few = Vec::new();
+    for (range, adapter) in &adapters.ranges {
         let Some(pair) = adapter.pair(linear.index) else { continue };
+        if !adapters.keep && range.len() <= FEW_ROWS {
+            let (a, b) = pair.turned(adapter.rank());
+            let (first, rows, rank, scale) = (range.start, range.len(), adapter.rank(), adapter.scale());
+            few.push(LoraRows { first, rows, rank, scale, a, b });
+            continue;
+        }
         let (r, rows) = (adapter.rank(), range.len());
         let h = fit(kept.entry(linear.index).or_default(), rows * r);
         matmul_nt(ctx, rows, r, k, &x[range.start * k..], k, &pair.a, k, h, r, false);
         scale(ctx, adapter.scale(), h);
         matmul_nt(ctx, rows, n, r, h, r, &pair.b, r, &mut y[range.start * ldy..], ldy, true);
     }
+    lora_rows_fwd(ctx, k, n, &few, x, y, ldy);
 }
 
 /// Buffers of [`linear_bwd`] that outlive no call.

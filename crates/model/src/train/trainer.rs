@@ -230,13 +230,14 @@ impl Trainer {
             .map_err(at)?;
         let targets: usize = batches.iter().map(Batch::target_count).sum();
         let tokens: usize = batches.iter().map(Batch::rows).sum();
-        let loss = self.pass(&batches, targets, &mut trace);
-        if !loss.is_finite() {
-            return Err(TrainError::NonFinite { step, what: "loss".into() });
-        }
-        let gradient_norm = self.clip(step)?;
         let rate = self.manifest.options.schedule.rate(step, self.manifest.options.steps);
-        self.update(rate);
+        let ctx = self.ctx;
+        let (loss, gradient_norm) = if trace.is_none() {
+            ops::team(&ctx, || self.compute(step, rate, &batches, targets, &mut None))?
+        } else {
+            // Hashing a trace needs the pool itself.
+            self.compute(step, rate, &batches, targets, &mut trace)?
+        };
         if let Some(trace) = trace {
             for t in self.named_tensors() {
                 trace.op(&format!("update {}", t.name), t.data);
@@ -257,6 +258,24 @@ impl Trainer {
             chain: self.chain,
             state_root: rooted.then(|| self.tree().root()),
         })
+    }
+
+    /// Forward, backward and update; returns the mean loss and the gradient's norm.
+    fn compute(
+        &mut self,
+        step: u64,
+        rate: f32,
+        batches: &[Batch],
+        targets: usize,
+        trace: &mut Option<&mut dyn OpTrace>,
+    ) -> Result<(f64, f64), TrainError> {
+        let loss = self.pass(batches, targets, trace);
+        if !loss.is_finite() {
+            return Err(TrainError::NonFinite { step, what: "loss".into() });
+        }
+        let gradient_norm = self.clip(step)?;
+        self.update(rate);
+        Ok((loss, gradient_norm))
     }
 
     /// Forward and backward over the batches of a step; returns the mean loss.
@@ -343,7 +362,9 @@ impl Trainer {
             let step = self.steps();
             let batch = Batch::new(&self.model.config, &examples)
                 .map_err(|source| TrainError::Batch { step, source })?;
-            let out = losses(&self.ctx, &self.model, self.adapter.as_ref(), &batch, &mut self.acts);
+            let ctx = self.ctx;
+            let out =
+                ops::team(&ctx, || losses(&ctx, &self.model, self.adapter.as_ref(), &batch, &mut self.acts));
             sum += out.sum;
             targets += out.targets;
         }
