@@ -64,6 +64,24 @@ impl Kind {
         }
     }
 
+    /// What a person calls it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Kind::Email => "e-mail",
+            Kind::Phone => "phone",
+            Kind::Card => "card",
+            Kind::BankAccount => "bank account",
+            Kind::NationalId => "national id",
+            Kind::PrivateKey => "private key",
+            Kind::AccessToken => "access token",
+            Kind::WebToken => "web token",
+            Kind::Unreadable => "unreadable characters",
+            Kind::EncodedData => "encoded data",
+            Kind::Repetitive => "repetitive text",
+            Kind::Empty => "no text",
+        }
+    }
+
     /// What takes its place when redacted.
     pub const fn placeholder(self) -> &'static str {
         match self {
@@ -76,6 +94,12 @@ impl Kind {
             Kind::AccessToken | Kind::WebToken => "[access token]",
             Kind::Unreadable | Kind::EncodedData | Kind::Repetitive | Kind::Empty => "",
         }
+    }
+}
+
+impl std::fmt::Display for Kind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name())
     }
 }
 

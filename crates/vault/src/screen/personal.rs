@@ -22,7 +22,7 @@ fn emails(text: &str) -> Vec<Range<usize>> {
     let local = |b: u8| b.is_ascii_alphanumeric() || b"._%+-".contains(&b);
     let host = |b: u8| b.is_ascii_alphanumeric() || b".-".contains(&b);
     let mut found: Vec<Range<usize>> = Vec::new();
-    for (at, _) in text.match_indices('@') {
+    for at in memchr::memchr_iter(b'@', bytes) {
         let start = at - bytes[..at].iter().rev().take(64).take_while(|b| local(**b)).count();
         let mut end = at + 1 + bytes[at + 1..].iter().take(253).take_while(|b| host(**b)).count();
         while end > at + 1 && b".-".contains(&bytes[end - 1]) {
@@ -47,37 +47,53 @@ fn emails(text: &str) -> Vec<Range<usize>> {
     found
 }
 
+/// The next place from `at` on with a digit or a plus sign. Looks at 32 bytes at a time, since most have none.
+fn next_number(bytes: &[u8], mut at: usize) -> Option<usize> {
+    let begins = |b: &u8| b.is_ascii_digit() | (*b == b'+');
+    while let Some(block) = bytes.get(at..at + 32) {
+        if block.iter().fold(false, |any, b| any | begins(b)) {
+            break;
+        }
+        at += 32;
+    }
+    Some(at + bytes.get(at..)?.iter().position(begins)?)
+}
+
 /// Runs of digits joined by single blanks, dots, hyphens or brackets, classified as a whole.
 fn numbers(bytes: &[u8], found: &mut Vec<Finding>) {
-    let mut at = 0;
-    while at < bytes.len() {
-        let begins = bytes[at].is_ascii_digit()
-            || (bytes[at] == b'+' && bytes.get(at + 1).is_some_and(u8::is_ascii_digit));
-        let inside_word =
-            at > 0 && (bytes[at - 1].is_ascii_alphanumeric() || b"._/#=-".contains(&bytes[at - 1]));
-        if !begins || inside_word {
-            at += 1;
+    let mut from = 0;
+    while let Some(at) = next_number(bytes, from) {
+        from = at + 1;
+        if bytes[at] == b'+' && !bytes.get(at + 1).is_some_and(u8::is_ascii_digit) {
             continue;
         }
-        let (end, digits) = number_at(bytes, at);
+        if at > 0 && (bytes[at - 1].is_ascii_alphanumeric() || b"._/#=-".contains(&bytes[at - 1])) {
+            continue; // Inside a word.
+        }
+        let (end, digits, count) = number_at(bytes, at);
+        let digits = &digits[..count];
         let ends_in_word = bytes.get(end).is_some_and(|b| b.is_ascii_alphabetic() || *b == b'_');
-        if !ends_in_word && let Some(kind) = classify(&bytes[at..end], &digits) {
+        if !ends_in_word && let Some(kind) = classify(&bytes[at..end], digits) {
             found.push(Finding { kind, span: at..end });
-        } else if ends_in_word && let Some(span) = spanish_id(bytes, at, end, &digits) {
+        } else if ends_in_word && let Some(span) = spanish_id(bytes, at, end, digits) {
             found.push(Finding { kind: Kind::NationalId, span });
         }
-        at = end.max(at + 1);
+        from = end.max(from);
     }
 }
 
-fn number_at(bytes: &[u8], start: usize) -> (usize, Vec<u8>) {
-    let (mut at, mut end) = (start, start);
-    let mut digits = Vec::new();
-    let mut separators = 0;
-    while at < bytes.len() && at - start < 40 {
+/// Longest run that is looked at, in bytes.
+const MAX_NUMBER_BYTES: usize = 40;
+
+/// Where the number that begins at `start` ends, its digits and how many.
+fn number_at(bytes: &[u8], start: usize) -> (usize, [u8; MAX_NUMBER_BYTES], usize) {
+    let (mut at, mut end, mut separators) = (start, start, 0);
+    let (mut digits, mut count) = ([0; MAX_NUMBER_BYTES], 0);
+    while at < bytes.len() && at - start < MAX_NUMBER_BYTES {
         match bytes[at] {
             b'0'..=b'9' => {
-                digits.push(bytes[at] - b'0');
+                digits[count] = bytes[at] - b'0';
+                count += 1;
                 separators = 0;
                 end = at + 1;
             }
@@ -87,13 +103,12 @@ fn number_at(bytes: &[u8], start: usize) -> (usize, Vec<u8>) {
         }
         at += 1;
     }
-    (end, digits)
+    (end, digits, count)
 }
 
 fn classify(run: &[u8], digits: &[u8]) -> Option<Kind> {
     let written = |pattern: &[usize], separator: u8| {
-        let groups: Vec<_> = run.split(|b| *b == separator).map(<[u8]>::len).collect();
-        groups == pattern
+        run.split(|b| *b == separator).map(<[u8]>::len).eq(pattern.iter().copied())
     };
     if run[0] == b'+' {
         return (10..=15).contains(&digits.len()).then_some(Kind::Phone);
@@ -177,36 +192,44 @@ fn spanish_id(bytes: &[u8], start: usize, end: usize, digits: &[u8]) -> Option<R
 
 /// ISO 13616: two letters, two check digits, up to 30 letters and digits in groups; the number mod 97 is 1.
 fn ibans(bytes: &[u8], found: &mut Vec<Finding>) {
-    let mut at = 0;
-    while at + 15 <= bytes.len() {
+    let mut from = 0;
+    // The check digits are what is searched for: digits are rarer than capitals.
+    while let Some(digit) = next_number(bytes, from) {
+        from = digit + 1;
+        let Some(at) = digit.checked_sub(2) else { continue };
         let starts = bytes[at].is_ascii_uppercase()
             && bytes[at + 1].is_ascii_uppercase()
-            && bytes[at + 2].is_ascii_digit()
-            && bytes[at + 3].is_ascii_digit()
+            && bytes[digit].is_ascii_digit()
+            && bytes.get(digit + 1).is_some_and(u8::is_ascii_digit)
             && (at == 0 || !bytes[at - 1].is_ascii_alphanumeric());
-        if !starts {
-            at += 1;
-            continue;
+        if starts && let Some(end) = iban_end(bytes, at) {
+            found.push(Finding { kind: Kind::BankAccount, span: at..end });
+            from = end;
         }
-        let mut compact = Vec::new();
-        let mut end = at;
-        while end < bytes.len() && compact.len() < 34 {
-            match bytes[end] {
-                b if b.is_ascii_digit() || b.is_ascii_uppercase() => compact.push(b),
-                b' ' if compact.len() % 4 == 0 => {}
-                _ => break,
-            }
-            end += 1;
-            if compact.len() >= 15
-                && bytes.get(end).is_none_or(|b| !b.is_ascii_alphanumeric())
-                && mod_97(&compact) == 1
-            {
-                found.push(Finding { kind: Kind::BankAccount, span: at..end });
-                break;
-            }
-        }
-        at = end.max(at + 1);
     }
+}
+
+/// Where the IBAN that begins at `at` ends.
+fn iban_end(bytes: &[u8], at: usize) -> Option<usize> {
+    let (mut compact, mut count, mut end) = ([0; 34], 0, at);
+    while end < bytes.len() && count < compact.len() {
+        match bytes[end] {
+            b if b.is_ascii_digit() || b.is_ascii_uppercase() => {
+                compact[count] = b;
+                count += 1;
+            }
+            b' ' if count % 4 == 0 => {}
+            _ => break,
+        }
+        end += 1;
+        if count >= 15
+            && bytes.get(end).is_none_or(|b| !b.is_ascii_alphanumeric())
+            && mod_97(&compact[..count]) == 1
+        {
+            return Some(end);
+        }
+    }
+    None
 }
 
 fn mod_97(iban: &[u8]) -> u32 {

@@ -1,6 +1,8 @@
 //! Credentials by the shapes their issuers document.
 
 use super::{Finding, Kind};
+use aho_corasick::{AhoCorasick, MatchKind};
+use std::sync::LazyLock;
 
 /// A token: its prefix, the alphabet that follows, and how many characters at least and at most.
 struct Shape {
@@ -42,27 +44,38 @@ const SHAPES: &[Shape] = &[
     Shape { prefix: "SG.", allowed: |b| url_safe(b) || b == b'.', least: 60, most: 80 },
 ];
 
+const KEY_BLOCK: &str = "-----BEGIN ";
+const WEB_TOKEN: &str = "eyJ";
+
+/// All that a credential can begin with, searched for at once: shapes by their number, then key blocks, then web tokens. None
+/// begins with another.
+static BEGINNINGS: LazyLock<AhoCorasick> = LazyLock::new(|| {
+    let prefixes = SHAPES.iter().map(|shape| shape.prefix).chain([KEY_BLOCK, WEB_TOKEN]);
+    AhoCorasick::builder().match_kind(MatchKind::LeftmostFirst).build(prefixes).expect("short literals")
+});
+
 /// All findings, in order.
 pub fn find(text: &str) -> Vec<Finding> {
-    let bytes = text.as_bytes();
     let mut found = Vec::new();
-    private_keys(text, &mut found);
-    for shape in SHAPES {
-        for (start, _) in text.match_indices(shape.prefix) {
-            if start > 0 && url_safe(bytes[start - 1]) {
-                continue;
-            }
-            let rest = &bytes[start + shape.prefix.len()..];
-            let length = rest.iter().take(shape.most + 1).take_while(|b| (shape.allowed)(**b)).count();
-            if (shape.least..=shape.most).contains(&length) && varied(&rest[..length]) {
-                let end = start + shape.prefix.len() + length;
-                found.push(Finding { kind: Kind::AccessToken, span: start..end });
-            }
-        }
+    for beginning in BEGINNINGS.find_iter(text) {
+        let start = beginning.start();
+        found.extend(match SHAPES.get(beginning.pattern().as_usize()) {
+            Some(shape) => token(text.as_bytes(), start, shape),
+            None if text[start..].starts_with(WEB_TOKEN) => web_token(text, start),
+            None => private_key(text, start),
+        });
     }
-    web_tokens(text, &mut found);
-    found.sort_by_key(|f| f.span.start);
     found
+}
+
+fn token(bytes: &[u8], start: usize, shape: &Shape) -> Option<Finding> {
+    if start > 0 && url_safe(bytes[start - 1]) {
+        return None;
+    }
+    let rest = &bytes[start + shape.prefix.len()..];
+    let length = rest.iter().take(shape.most + 1).take_while(|b| (shape.allowed)(**b)).count();
+    let fits = (shape.least..=shape.most).contains(&length) && varied(&rest[..length]);
+    fits.then(|| Finding { kind: Kind::AccessToken, span: start..start + shape.prefix.len() + length })
 }
 
 /// Placeholders such as `xxxxxxxx` or `ABCABC` in documentation have few distinct characters.
@@ -72,43 +85,36 @@ fn varied(token: &[u8]) -> bool {
     seen.iter().filter(|s| **s).count() >= 8
 }
 
-fn private_keys(text: &str, found: &mut Vec<Finding>) {
-    const BEGIN: &str = "-----BEGIN ";
-    for (start, _) in text.match_indices(BEGIN) {
-        let line = text[start..].lines().next().unwrap_or("");
-        if !line.contains("PRIVATE KEY") {
-            continue;
-        }
-        // A block without its body is documentation of the format.
-        let body = &text[start + line.len()..];
-        let encoded = body
-            .trim_start()
-            .bytes()
-            .take_while(|b| b.is_ascii_alphanumeric() || b"+/=\n\r".contains(b))
-            .count();
-        if encoded >= 40 {
-            let end = body.find("-----END ").map_or(text.len(), |at| {
-                let end = start + line.len() + at;
-                end + text[end..].find('\n').unwrap_or(text.len() - end)
-            });
-            found.push(Finding { kind: Kind::PrivateKey, span: start..end });
-        }
+fn private_key(text: &str, start: usize) -> Option<Finding> {
+    let line = text[start..].lines().next().unwrap_or("");
+    if !line.contains("PRIVATE KEY") {
+        return None;
     }
+    // A block without its body is documentation of the format.
+    let body = &text[start + line.len()..];
+    let encoded =
+        body.trim_start().bytes().take_while(|b| b.is_ascii_alphanumeric() || b"+/=\n\r".contains(b)).count();
+    if encoded < 40 {
+        return None;
+    }
+    let end = body.find("-----END ").map_or(text.len(), |at| {
+        let end = start + line.len() + at;
+        end + text[end..].find('\n').unwrap_or(text.len() - end)
+    });
+    Some(Finding { kind: Kind::PrivateKey, span: start..end })
 }
 
 /// Three base64url parts, the first two of which encode JSON objects.
-fn web_tokens(text: &str, found: &mut Vec<Finding>) {
+fn web_token(text: &str, start: usize) -> Option<Finding> {
     let bytes = text.as_bytes();
-    for (start, _) in text.match_indices("eyJ") {
-        if start > 0 && (url_safe(bytes[start - 1]) || bytes[start - 1] == b'.') {
-            continue;
-        }
-        let length = bytes[start..].iter().take(4096).take_while(|b| url_safe(**b) || **b == b'.').count();
-        let parts: Vec<_> = text[start..start + length].split('.').collect();
-        if parts.len() == 3 && parts[1].starts_with("eyJ") && parts[0].len() >= 16 && parts[2].len() >= 20 {
-            found.push(Finding { kind: Kind::WebToken, span: start..start + length });
-        }
+    if start > 0 && (url_safe(bytes[start - 1]) || bytes[start - 1] == b'.') {
+        return None;
     }
+    let length = bytes[start..].iter().take(4096).take_while(|b| url_safe(**b) || **b == b'.').count();
+    let parts: Vec<_> = text[start..start + length].split('.').collect();
+    let fits =
+        parts.len() == 3 && parts[1].starts_with(WEB_TOKEN) && parts[0].len() >= 16 && parts[2].len() >= 20;
+    fits.then(|| Finding { kind: Kind::WebToken, span: start..start + length })
 }
 
 #[cfg(test)]
@@ -139,6 +145,19 @@ mod tests {
             let found = find(&text);
             assert_eq!(found.iter().map(|f| f.kind).collect::<Vec<_>>(), [kind], "{text}");
         }
+    }
+
+    #[test]
+    fn no_beginning_hides_another() {
+        // They are searched for at once, the leftmost wins: none may be part of another's beginning.
+        for (i, a) in SHAPES.iter().enumerate() {
+            for (j, b) in SHAPES.iter().enumerate() {
+                assert!(i == j || !a.prefix.contains(b.prefix), "{} hides {}", a.prefix, b.prefix);
+            }
+        }
+        let secret = "a1B2c3D4e5F6g7H8i9J0k1L2m3N4o5P6q7R8";
+        let text = format!("-----BEGIN {}{secret} SG.{}{secret}, {}{secret}", "ghp_", "gho_", "ghs_");
+        assert_eq!(find(&text).len(), 3, "after a blank, a dot, a comma");
     }
 
     #[test]

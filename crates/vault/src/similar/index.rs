@@ -1,9 +1,11 @@
 //! What was committed so far, in commit order, and how new an item is against it.
 
+use super::bands::{Bands, NONE};
+use super::counts::{Counts, TOGETHER};
 use super::signature::{BANDS, Signature, signature};
-use super::{PPM, edit, words};
+use super::{Mixed, PPM, edit, words};
 use std::collections::HashMap;
-use std::hash::{BuildHasherDefault, Hasher};
+use std::hash::BuildHasherDefault;
 
 /// Edit similarity from which an item is a near-duplicate, in ppm (RULEBOOK R3).
 pub const NEAR_DUPLICATE_PPM: u32 = 800_000;
@@ -52,28 +54,9 @@ pub struct Assessment {
     pub duplicate: Option<Duplicate>,
 }
 
-/// Takes an already mixed 64-bit key as its own hash.
-#[derive(Default)]
-struct Mixed(u64);
-
-impl Hasher for Mixed {
-    fn write(&mut self, _: &[u8]) {
-        unreachable!("only 64-bit keys are hashed")
-    }
-    fn write_u64(&mut self, key: u64) {
-        self.0 = key;
-    }
-    fn finish(&self) -> u64 {
-        self.0
-    }
-}
-
 type MixedMap<V> = HashMap<u64, V, BuildHasherDefault<Mixed>>;
 
-/// No item: end of a chain.
-const NONE: u32 = u32::MAX;
-
-/// Items in commit order. Memory per item: 1 KiB and the words, 12 to 24 bytes a distinct shingle.
+/// Items in commit order. Memory per item: about 2 KiB and the words, 16 to 32 bytes a distinct shingle.
 #[derive(Default)]
 pub struct Index {
     /// Word sequences one after the other; published signatures have none.
@@ -82,11 +65,11 @@ pub struct Index {
     ends: Vec<usize>,
     signatures: Vec<Option<Signature>>,
     /// Last item with a band's key; earlier ones follow by `earlier`.
-    bands: MixedMap<u32>,
+    bands: Bands,
     /// Per item and band, the item before it in the chain.
     earlier: Vec<[u32; BANDS]>,
     /// How many items have a shingle.
-    frequency: MixedMap<u32>,
+    frequency: Counts,
     /// First item with a word sequence.
     exact: MixedMap<u32>,
     /// Per item, the last query that saw it, so that each is compared once.
@@ -118,31 +101,34 @@ impl Index {
     pub fn insert_words(&mut self, item: &[u32]) -> Assessment {
         let shingles = words::distinct_shingles(item);
         let signature = signature(&shingles);
-        let duplicate = self.find(item, signature.as_ref());
-        let nu_ppm = if duplicate.is_some() { 0 } else { self.novelty(&shingles) };
-        let number = self.append(item, signature);
-        if duplicate.is_none() {
-            // Copies do not make a shingle common: nobody can wear down another's rarity by repeating it.
-            for shingle in shingles {
-                *self.frequency.entry(shingle).or_insert(0) += 1;
-            }
-        }
+        let links = self.link(signature.as_ref());
+        let duplicate = self.find(item, signature.as_ref(), &links);
+        let number = self.append(item, signature, links);
+        // Copies do not make a shingle common: nobody can wear down another's rarity by repeating it.
+        let nu_ppm = if duplicate.is_some() { 0 } else { self.commit(&shingles) };
         Assessment { number, nu_ppm, duplicate }
     }
 
     /// Appends an item of which only the published signature is known.
     pub fn observe(&mut self, signature: Signature) -> u32 {
-        self.append(&[], Some(signature))
+        let links = self.link(Some(&signature));
+        self.append(&[], Some(signature), links)
     }
 
-    /// Novelty of a set of distinct shingles against what was committed, in ppm; nothing is appended.
-    pub fn novelty(&self, shingles: &[u64]) -> u32 {
+    /// The signature of an item; none for one without words, or a forgotten one.
+    pub fn signature(&self, number: u32) -> Option<&Signature> {
+        self.signatures.get(number as usize)?.as_ref()
+    }
+
+    /// Novelty of a set of distinct shingles against what was committed, in ppm; they are committed with this.
+    fn commit(&mut self, shingles: &[u64]) -> u32 {
         let (mut novel, mut all) = (0u64, 0u64);
-        for shingle in shingles {
-            let earlier = u64::from(self.frequency.get(shingle).copied().unwrap_or(0));
-            let weight = UNIT / (earlier + 1);
-            all += weight;
-            novel += if earlier == 0 { weight } else { 0 };
+        for shingles in shingles.chunks(TOGETHER) {
+            for earlier in &self.frequency.add(shingles)[..shingles.len()] {
+                let weight = UNIT / (u64::from(*earlier) + 1);
+                all += weight;
+                novel += if *earlier == 0 { weight } else { 0 };
+            }
         }
         if all == 0 { 0 } else { (u128::from(novel) * u128::from(PPM) / u128::from(all)) as u32 }
     }
@@ -162,7 +148,19 @@ impl Index {
         (if at == 0 { 0 } else { self.ends[at - 1] }, self.ends[at])
     }
 
-    fn find(&mut self, item: &[u32], signature: Option<&Signature>) -> Option<Duplicate> {
+    /// Takes the next number into the bands' chains; returns the item before it in each.
+    fn link(&mut self, signature: Option<&Signature>) -> [u32; BANDS] {
+        let number = self.len() as u32;
+        assert!(number != NONE, "an index holds fewer than 2^32 - 1 items");
+        signature.map_or([NONE; BANDS], |signature| self.bands.swap(signature, number))
+    }
+
+    fn find(
+        &mut self,
+        item: &[u32],
+        signature: Option<&Signature>,
+        links: &[u32; BANDS],
+    ) -> Option<Duplicate> {
         let signature = signature?;
         if let Some(&of) = self.exact.get(&sequence_key(item)) {
             let (start, end) = self.span(of as usize);
@@ -171,7 +169,7 @@ impl Index {
             }
         }
         let mut best: Option<Duplicate> = None;
-        for (estimate, of) in self.candidates(signature) {
+        for (estimate, of) in self.candidates(signature, links) {
             let (start, end) = self.span(of as usize);
             let least = best.map_or(NEAR_DUPLICATE_PPM, |b| b.similarity_ppm + 1).min(PPM);
             let found = if start == end {
@@ -189,11 +187,11 @@ impl Index {
     }
 
     /// Earlier items that share a band, likeliest first, at most [`MAX_VERIFIED`].
-    fn candidates(&mut self, signature: &Signature) -> Vec<(u32, u32)> {
+    fn candidates(&mut self, signature: &Signature, links: &[u32; BANDS]) -> Vec<(u32, u32)> {
         let query = self.len() as u32 + 1;
         let mut found = Vec::new();
-        for band in 0..BANDS {
-            let mut at = self.bands.get(&signature.band(band)).copied().unwrap_or(NONE);
+        for (band, last) in links.iter().enumerate() {
+            let mut at = *last;
             while at != NONE {
                 let i = at as usize;
                 if self.seen[i] != query {
@@ -214,20 +212,13 @@ impl Index {
         found
     }
 
-    fn append(&mut self, item: &[u32], signature: Option<Signature>) -> u32 {
+    fn append(&mut self, item: &[u32], signature: Option<Signature>, links: [u32; BANDS]) -> u32 {
         let number = self.len() as u32;
-        assert!(number != NONE, "an index holds fewer than 2^32 items");
         self.words.extend_from_slice(item);
         self.ends.push(self.words.len());
         self.seen.push(0);
-        let mut links = [NONE; BANDS];
-        if let Some(signature) = &signature {
-            for (band, link) in links.iter_mut().enumerate() {
-                *link = self.bands.insert(signature.band(band), number).unwrap_or(NONE);
-            }
-            if !item.is_empty() {
-                self.exact.entry(sequence_key(item)).or_insert(number);
-            }
+        if signature.is_some() && !item.is_empty() {
+            self.exact.entry(sequence_key(item)).or_insert(number);
         }
         self.earlier.push(links);
         self.signatures.push(signature);

@@ -11,6 +11,8 @@
 //!
 //! Paraphrase has its own layer, [`Embedder`]: the vault defines what it needs, a model supplies it.
 
+mod bands;
+mod counts;
 pub mod edit;
 pub mod index;
 pub mod signature;
@@ -21,6 +23,22 @@ pub use signature::Signature;
 
 /// One, in the parts per million that novelty and similarity are counted in.
 pub const PPM: u32 = 1_000_000;
+
+/// Takes an already mixed 64-bit key as its own hash.
+#[derive(Default)]
+pub(crate) struct Mixed(u64);
+
+impl std::hash::Hasher for Mixed {
+    fn write(&mut self, _: &[u8]) {
+        unreachable!("only 64-bit keys are hashed")
+    }
+    fn write_u64(&mut self, key: u64) {
+        self.0 = key;
+    }
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
 
 /// Turns texts into vectors of unit length whose dot product is high for paraphrases.
 pub trait Embedder {

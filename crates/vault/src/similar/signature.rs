@@ -48,14 +48,21 @@ const fn rows() -> Rows {
 
 static ROW_CONSTANTS: Rows = rows();
 
+/// Rows that are folded together: their values and constants stay in registers over all shingles.
+const BLOCK: usize = 32;
+
 #[inline(always)]
 fn fold(shingles: &[u64], least: &mut [u32; LENGTH]) {
-    for shingle in shingles {
-        let x = *shingle as u32;
-        for ((least, xor), multiply) in least.iter_mut().zip(&ROW_CONSTANTS.xor).zip(&ROW_CONSTANTS.multiply)
-        {
-            *least = (*least).min((x ^ xor).wrapping_mul(*multiply));
+    let constants = ROW_CONSTANTS.xor.chunks_exact(BLOCK).zip(ROW_CONSTANTS.multiply.chunks_exact(BLOCK));
+    for (least, (xor, multiply)) in least.chunks_exact_mut(BLOCK).zip(constants) {
+        let mut block: [u32; BLOCK] = std::array::from_fn(|row| least[row]);
+        for shingle in shingles {
+            let x = *shingle as u32;
+            for row in 0..BLOCK {
+                block[row] = block[row].min((x ^ xor[row]).wrapping_mul(multiply[row]));
+            }
         }
+        least.copy_from_slice(&block);
     }
 }
 
@@ -142,8 +149,13 @@ mod tests {
     #[test]
     fn both_code_paths_agree_and_bytes_round_trip() {
         let shingles = set(5, 500);
-        let mut least = [u32::MAX; LENGTH];
-        fold(&shingles, &mut least);
+        let least: [u32; LENGTH] = std::array::from_fn(|i| {
+            let value = |s: &u64| (*s as u32 ^ ROW_CONSTANTS.xor[i]).wrapping_mul(ROW_CONSTANTS.multiply[i]);
+            shingles.iter().map(value).min().unwrap()
+        });
+        let mut portable = [u32::MAX; LENGTH];
+        fold(&shingles, &mut portable);
+        assert_eq!(portable, least);
         let signature = signature(&shingles).unwrap();
         assert_eq!(signature.0, least);
         assert_eq!(Signature::from_bytes(&signature.to_bytes()), Some(signature));
