@@ -3,7 +3,7 @@
 use libfuzzer_sys::fuzz_target;
 use vault::read::{self, Columns, SourceFile};
 
-const EXTENSIONS: [&str; 9] = ["txt", "md", "html", "jsonl", "json", "csv", "tsv", "parquet", "docx"];
+const EXTENSIONS: [&str; 10] = ["txt", "md", "html", "jsonl", "json", "csv", "tsv", "parquet", "docx", "pdf"];
 
 fuzz_target!(|data: &[u8]| {
     let Some((choice, content)) = data.split_first() else { return };

@@ -8,7 +8,7 @@
 //! anywhere in the corpus (a README repeated as crate documentation is the rule). The rest is cut into documents at
 //! section borders. The result depends on the sources alone: repositories by URL, crates by name, files by path.
 
-use super::{ReadError, SourceFile, files, markdown, rustdoc, text};
+use super::{Documents, ReadError, SourceFile, files, markdown, rustdoc, text};
 use crate::document::Document;
 use serde::Deserialize;
 use std::collections::{BTreeMap, HashSet};
@@ -138,6 +138,28 @@ pub fn crates(metadata: &[u8], options: &Options) -> Result<Corpus, ReadError> {
     drop_forks(&mut corpus);
     choose(&mut corpus, options);
     Ok(corpus)
+}
+
+/// How the output of `cargo metadata` begins.
+const BEGINNING: &[u8] = b"{\"packages\":[";
+
+/// Whether a file is the output of `cargo metadata`.
+pub(super) fn is_metadata(path: &Path) -> bool {
+    let mut beginning = [0; BEGINNING.len()];
+    let read =
+        std::fs::File::open(path).and_then(|mut file| std::io::Read::read_exact(&mut file, &mut beginning));
+    read.is_ok() && beginning == BEGINNING
+}
+
+/// The documentation of all crates that a file of `cargo metadata` names, then what was left out and why.
+pub(super) fn documents(path: &Path) -> Result<Documents, ReadError> {
+    let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let metadata = text::whole_bytes(&SourceFile { path: path.into(), name }, MAX_METADATA_BYTES)?;
+    let Corpus { repositories, errors, left_out } = crates(&metadata, &Options::unlimited())?;
+    let documents = repositories.into_iter().flat_map(|repository| repository.documents).map(Ok);
+    let left_out =
+        left_out.into_iter().map(|(path, reason)| Err(ReadError::LeftOut { path, reason: reason.into() }));
+    Ok(Box::new(documents.chain(errors.into_iter().map(Err)).chain(left_out)))
 }
 
 /// Dependencies by normalised repository URL, newest versions only.

@@ -98,8 +98,13 @@ fn located(dir: &Path, object: &Value) -> Result<SourceFile, ReadError> {
         return Err(ReadError::Escape { path: url.into() });
     }
     let file = SourceFile { path: dir.join(url), name: url.into() };
-    if file.path.is_symlink() {
-        return Err(ReadError::SymbolicLink { path: url.into() });
+    // Any folder on the way may be a link out, not only the file itself.
+    let mut at = dir.to_path_buf();
+    for component in Path::new(url).components() {
+        at.push(component);
+        if at.is_symlink() {
+            return Err(ReadError::SymbolicLink { path: url.into() });
+        }
     }
     let stated = object.get("sha256").and_then(Value::as_str).ok_or_else(|| refuse("states no sha256"))?;
     if !stated.eq_ignore_ascii_case(&sha256(&file)?) {

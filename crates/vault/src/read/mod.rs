@@ -6,8 +6,8 @@
 //! as a [`ReadError`] in its place and reading goes on. Nothing is dropped silently: a file of no known kind is
 //! an error as well.
 //!
-//! Kinds: text and Markdown, HTML, DOCX, JSONL and JSON lists, CSV and TSV, Parquet; Croissant and Hugging Face directories. PDF is not read: the
-//! crates that extract its text panic on hostile files or pull in a renderer; convert with `pdftotext`.
+//! Kinds: text and Markdown, HTML, DOCX, PDF, JSONL and JSON lists, CSV and TSV, Parquet; Croissant and Hugging Face directories, and
+//! the documentation of the crates that `cargo metadata` lists ([`crates`]).
 //!
 //! Limits: [`MAX_LINE_BYTES`] for a line of JSONL, [`MAX_ITEM_BYTES`](crate::document::MAX_ITEM_BYTES) for a document,
 //! [`MAX_FILES`] for a walk, [`MAX_DEPTH`] for its depth.
@@ -21,6 +21,8 @@ pub mod huggingface;
 pub mod jsonl;
 pub mod markdown;
 pub mod parquet;
+#[cfg(feature = "pdf")]
+pub mod pdf;
 pub mod rustdoc;
 pub mod text;
 mod walk;
@@ -70,7 +72,7 @@ pub enum ReadError {
     },
     /// No reader for this extension.
     #[error(
-        "{path}: no reader for `.{extension}` files; convert it to text, Markdown, HTML, DOCX, JSONL, CSV or Parquet"
+        "{path}: no reader for `.{extension}` files; convert it to text, Markdown, HTML, DOCX, PDF, JSONL, CSV or Parquet"
     )]
     UnknownKind {
         /// Which file.
@@ -116,6 +118,14 @@ pub enum ReadError {
         /// What is wrong with it.
         reason: String,
     },
+    /// Passed over by a rule of its reader.
+    #[error("{path}: {reason}")]
+    LeftOut {
+        /// What.
+        path: String,
+        /// By which rule.
+        reason: String,
+    },
     /// Past the number of files or the depth that a walk may have.
     #[error("{path}: more than {limit} {what}; import it in parts")]
     TooMany {
@@ -142,6 +152,7 @@ impl ReadError {
             | ReadError::TooLarge { path, .. }
             | ReadError::Changed { path }
             | ReadError::Malformed { path, .. }
+            | ReadError::LeftOut { path, .. }
             | ReadError::TooMany { path, .. } => path,
         }
     }
@@ -189,13 +200,19 @@ pub fn documents(file: &SourceFile, columns: &Columns) -> Documents {
         "parquet" => parquet::documents(file, columns),
         "html" | "htm" | "xhtml" => html::documents(file),
         "docx" => docx::documents(file),
+        #[cfg(feature = "pdf")]
+        "pdf" => pdf::documents(file),
         _ => Box::new(std::iter::once(Err(ReadError::UnknownKind { path: file.name.clone(), extension }))),
     }
 }
 
 /// Documents of everything under `path` (a file, a directory or a glob), lazily and in stable order. A directory with a Croissant
-/// description or a Hugging Face card is read as these say.
+/// description or a Hugging Face card is read as these say. A file that holds the output of `cargo metadata` stands for the documentation of
+/// the crates it lists; only when named itself, since it leads to other folders.
 pub fn all(path: &Path, columns: &Columns) -> Result<Documents, ReadError> {
+    if path.extension().is_some_and(|e| e == "json") && !path.is_symlink() && crates::is_metadata(path) {
+        return crates::documents(path);
+    }
     if path.is_dir() && !path.is_symlink() {
         if let Some(description) = croissant::description(path)? {
             return Ok(croissant::documents(path, &description, columns));

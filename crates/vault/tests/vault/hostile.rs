@@ -116,3 +116,41 @@ fn another_key_does_not_open_a_grant_and_says_so() {
     assert!(error.to_string().contains("the key is another one"), "{error}");
     assert_eq!(bench.vault.records().len(), records, "nothing was read, nothing is logged");
 }
+
+#[test]
+fn a_file_that_changes_while_it_is_read_is_named() {
+    use vault::read::{Columns, ReadError, SourceFile, documents};
+    let dir = tempfile::tempdir().unwrap();
+    let row = |i: u32| format!("{{\"text\":\"row number {i} of a file that grows\"}}\n");
+    for (name, header, row) in [
+        ("a.jsonl", "", &row as &dyn Fn(u32) -> String),
+        ("a.csv", "text\n", &|i| format!("row number {i} of a file that grows\n")),
+    ] {
+        let path = dir.path().join(name);
+        let text: String = (0..2000).map(row).collect();
+        std::fs::write(&path, format!("{header}{text}")).unwrap();
+        let mut rows = documents(&SourceFile { path: path.clone(), name: name.into() }, &Columns::default());
+        assert!(rows.next().unwrap().is_ok());
+        std::fs::write(&path, format!("{header}{text}{}", row(2000))).unwrap();
+        let last = rows.last().unwrap();
+        assert!(matches!(&last, Err(ReadError::Changed { path }) if path == name), "{name}: {last:?}");
+    }
+}
+
+#[test]
+#[cfg(unix)]
+fn a_description_cannot_lead_out_of_its_folder_over_a_linked_one() {
+    use vault::read::{Columns, ReadError, all};
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("secret.txt"), "not for this Datanet").unwrap();
+    let folder = dir.path().join("set");
+    std::fs::create_dir(&folder).unwrap();
+    std::os::unix::fs::symlink(dir.path(), folder.join("data")).unwrap();
+    let description = serde_json::json!({
+        "@type": "sc:Dataset", "conformsTo": "http://mlcommons.org/croissant/1.1", "name": "x",
+        "distribution": [{ "@type": "cr:FileObject", "contentUrl": "data/secret.txt", "encodingFormat": "text/plain" }],
+    });
+    std::fs::write(folder.join("croissant.json"), description.to_string()).unwrap();
+    let found: Vec<_> = all(&folder, &Columns::default()).unwrap().collect();
+    assert!(matches!(found.as_slice(), [Err(ReadError::SymbolicLink { .. })]), "{found:?}");
+}
