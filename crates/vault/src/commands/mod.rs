@@ -17,7 +17,8 @@
 
 mod show;
 
-pub use crate::export::{ExportOptions, ExportReport, export};
+pub use crate::export::{ExportOptions, ExportReport, export, export_granted};
+pub use crate::vault::upkeep::VerifyReport;
 pub use show::{ContributionView, DatanetView, GrantView, ShowReport, show};
 
 use crate::access::{Grant, Scope, Tombstone};
@@ -26,29 +27,28 @@ use crate::crypt::threshold::Keepers;
 use crate::datanet::{Datanet, local_id};
 use crate::read::{self, Columns};
 use crate::screen::Policy;
-use crate::store::local::Local;
+use crate::store::place::Place;
 use crate::vault::erase::EraseOptions;
 use crate::vault::grants::GrantOptions;
 use crate::vault::import::ImportOptions;
 use crate::vault::layout::ContributionId;
 use crate::vault::report::{ImportReport, LeftOut, Progress};
 use crate::vault::training::{Query, TrainingSet};
-use crate::vault::upkeep::VerifyReport;
 use crate::{Vault, VaultError};
 use primitives::{Address, B256, DatanetId, ModelId};
 use serde::Serialize;
-use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 
-/// Opens the vault in a directory.
-pub fn open(path: &Path) -> Result<Vault, VaultError> {
-    Vault::open(Box::new(Local::open(path)?))
+/// Opens the vault at a place.
+pub fn open(place: &Place) -> Result<Vault, VaultError> {
+    Vault::open(place.open()?)
 }
 
-/// Opens the vault in a directory, or makes one there.
-pub fn open_or_create(path: &Path, now: u64) -> Result<Vault, VaultError> {
-    match Vault::open(Box::new(Local::open(path)?)) {
-        Err(VaultError::Absent) => Vault::create(Box::new(Local::open(path)?), now),
+/// Opens the vault at a place, or makes one there.
+pub fn open_or_create(place: &Place, now: u64) -> Result<Vault, VaultError> {
+    match Vault::open(place.open()?) {
+        Err(VaultError::Absent) => Vault::create(place.open()?, now),
         other => other,
     }
 }
@@ -116,6 +116,9 @@ pub struct AddOptions {
     pub import: ImportOptions,
 }
 
+/// Bytes of text that are held in memory while they are sorted by licence; more is read once a licence.
+const MAX_HELD_BYTES: usize = 256 << 20;
+
 /// What [`add`] did.
 #[derive(Clone, Debug, Serialize)]
 pub struct AddReport {
@@ -147,18 +150,39 @@ pub fn add(
         let report = vault.import(documents()?, &options.import, ring, progress)?;
         return Ok(AddReport { imports: vec![report] });
     }
-    let licences: BTreeSet<Option<String>> = documents()?.flatten().map(|d| own(&d)).collect();
+    // One reading where the texts fit in memory; else one a licence.
+    let (mut held, mut bytes) = (BTreeMap::<Option<String>, Vec<_>>::new(), 0);
+    let (mut unread, mut licences) = (Vec::new(), BTreeSet::new());
+    for document in documents()? {
+        match document {
+            Ok(document) => {
+                let licence = own(&document);
+                licences.insert(licence.clone());
+                bytes += document.text.len();
+                if bytes <= MAX_HELD_BYTES {
+                    held.entry(licence).or_default().push(Ok(document));
+                } else {
+                    held.clear();
+                }
+            }
+            Err(error) => unread.push(error),
+        }
+    }
     let mut imports = Vec::new();
-    for (number, licence) in licences.iter().enumerate() {
+    for licence in &licences {
         // What cannot be read is reported once, with the first licence.
-        let of_this = documents()?.filter(|document| match document {
-            Ok(document) => own(document) == *licence,
-            Err(_) => number == 0,
+        let unread = std::mem::take(&mut unread).into_iter().map(Err);
+        imports.push(if bytes <= MAX_HELD_BYTES {
+            let of_this = held.remove(licence).unwrap_or_default();
+            vault.import(unread.chain(of_this), &options.import, ring, progress)?
+        } else {
+            let of_this = documents()?.filter(|d| d.as_ref().is_ok_and(|document| own(document) == *licence));
+            vault.import(unread.chain(of_this), &options.import, ring, progress)?
         });
-        imports.push(vault.import(of_this, &options.import, ring, progress)?);
     }
     if licences.is_empty() {
-        imports.push(vault.import(documents()?, &options.import, ring, progress)?);
+        let unread = unread.into_iter().map(Err);
+        imports.push(vault.import(unread, &options.import, ring, progress)?);
     }
     Ok(AddReport { imports })
 }

@@ -5,12 +5,16 @@
 //! written before anything refers to it, so whatever prefix of the writes survives a crash is a vault.
 //!
 //! - [`local::Local`]: a directory (the default).
+//! - `s3::S3`: a bucket of an S3-compatible server (feature `s3`).
 //! - [`memory::Memory`]: for tests and short-lived vaults.
 //!
-//! The trait is synchronous; a remote store drives its own requests.
+//! [`place::Place`] tells them apart by name. The trait is synchronous; a remote store drives its own requests.
 
 pub mod local;
 pub mod memory;
+pub mod place;
+#[cfg(feature = "s3")]
+pub mod s3;
 
 /// Longest object name, in bytes.
 pub const MAX_NAME_BYTES: usize = 200;
@@ -45,6 +49,25 @@ pub enum StoreError {
     /// Another process has the vault open for writing.
     #[error("another process has this vault open for writing; wait for it to end")]
     Locked,
+    /// A place that is none, or that a vault cannot use.
+    #[error("{0}")]
+    Place(String),
+    /// A server refused: the credentials are others, or may not do this.
+    #[error("`{name}`: the server refused; check the credentials and what they may do ({reason})")]
+    Denied {
+        /// Which object.
+        name: String,
+        /// What it said.
+        reason: String,
+    },
+    /// A server failed or did not answer, several times over.
+    #[error("`{name}`: the server failed; nothing stored before is lost, run the command again ({reason})")]
+    Remote {
+        /// Which object.
+        name: String,
+        /// What it said.
+        reason: String,
+    },
     /// The backend failed.
     #[error("`{name}`: {source}")]
     Io {
@@ -82,6 +105,11 @@ pub trait Store: Send + Sync {
     /// The whole object.
     fn read(&self, name: &str) -> Result<Vec<u8>, StoreError>;
 
+    /// Several whole objects, in order. A remote store asks for them at the same time.
+    fn read_all(&self, names: &[String]) -> Result<Vec<Vec<u8>>, StoreError> {
+        names.iter().map(|name| self.read(name)).collect()
+    }
+
     /// `length` bytes from `start`.
     fn read_range(&self, name: &str, start: u64, length: usize) -> Result<Vec<u8>, StoreError>;
 
@@ -94,6 +122,13 @@ pub trait Store: Send + Sync {
     /// Whether an object of this name exists.
     fn exists(&self, name: &str) -> Result<bool, StoreError> {
         Ok(self.list(name)?.iter().any(|found| found == name))
+    }
+
+    /// Whether an object that nothing refers to may be removed: false while another process may be about to refer to it.
+    /// A store that one process holds has no such.
+    fn is_settled(&self, name: &str) -> Result<bool, StoreError> {
+        let _ = name;
+        Ok(true)
     }
 }
 

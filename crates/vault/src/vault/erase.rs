@@ -8,10 +8,11 @@
 //! the vault: whoever keeps them erases by the tombstone's leaves.
 
 use super::import::ImportOptions;
-use super::layout::{self, ContributionId};
+use super::layout::{self, ContributionId, SegmentRef};
 use super::log::Event;
 use super::{Vault, VaultError};
 use crate::access::{Rewritten, Tombstone};
+use crate::store::StoreError;
 use primitives::{B256, ModelId};
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
@@ -129,9 +130,17 @@ impl Vault {
             }
             self.store.replace(&name, &layout::encode_keys(&keys))?;
         }
-        for name in self.store.list("grants/")? {
-            let mut grant =
-                layout::decode_grant(&self.store.read(&name)?).map_err(VaultError::damaged(&name))?;
+        // By the log as well as by the listing: a stale one would leave keys behind.
+        let granted =
+            self.grants().filter(|(_, revoked)| !revoked).map(|(grant, _)| layout::grant_name(&grant.id));
+        let names: BTreeSet<String> = granted.chain(self.store.list("grants/")?).collect();
+        for name in names {
+            let bytes = match self.store.read(&name) {
+                Ok(bytes) => bytes,
+                Err(StoreError::NotFound(_)) => continue,
+                Err(error) => return Err(error.into()),
+            };
+            let mut grant = layout::decode_grant(&bytes).map_err(VaultError::damaged(&name))?;
             let mut changed = false;
             for (contribution, index, key) in &mut grant.entries {
                 if key.is_some() && gone.get(contribution).is_some_and(|gone| gone.contains(index)) {
@@ -186,17 +195,22 @@ impl Vault {
 
     /// Removes checkpoints whose segments belong to a contribution by now.
     fn drop_committed_sessions(&self) -> Result<(), VaultError> {
-        let committed: HashSet<B256> =
-            self.contributions.iter().flat_map(|c| c.segments.iter().map(|s| s.pack)).collect();
-        let before: HashSet<B256> = self.rewritten_packs();
         for name in self.store.list("pending/")? {
             let bytes = self.store.read(&name)?;
             let (segments, _) = layout::decode_pending(&bytes).map_err(VaultError::damaged(&name))?;
-            if segments.iter().any(|s| committed.contains(&s.pack) || before.contains(&s.pack)) {
+            if self.were_committed(&segments) {
                 self.store.remove(&name)?;
             }
         }
         Ok(())
+    }
+
+    /// Whether any of these segments is, or was before an erasure, part of a contribution.
+    pub(super) fn were_committed(&self, segments: &[SegmentRef]) -> bool {
+        let before: HashSet<B256> = self.rewritten_packs();
+        let committed: HashSet<B256> =
+            self.contributions.iter().flat_map(|c| c.segments.iter().map(|s| s.pack)).collect();
+        segments.iter().any(|s| committed.contains(&s.pack) || before.contains(&s.pack))
     }
 
     /// Packs that erasures replaced.

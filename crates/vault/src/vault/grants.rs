@@ -57,8 +57,15 @@ impl Vault {
         let GrantOptions { grantee, scope, run, expires_at, purpose, now } = options;
         let items = object.entries.len() as u64;
         let grant = Grant { id, grantee, scope, run, expires_at, items, purpose };
-        self.store.create(&layout::grant_name(&id), &layout::encode_grant(&object))?;
-        self.record(now, Event::Granted(grant.clone()))?;
+        let name = layout::grant_name(&id);
+        self.store.create(&name, &layout::encode_grant(&object))?;
+        if let Err(error) = self.record(now, Event::Granted(grant.clone())) {
+            if matches!(error, VaultError::Raced) {
+                // What came in between may be an erasure, which could not know of these keys.
+                self.store.remove(&name)?;
+            }
+            return Err(error);
+        }
         Ok(grant)
     }
 

@@ -213,13 +213,10 @@ fn admit(
             document.prompt_bytes = prompt_bytes;
         }
         Verdict::Reject(kind) => {
-            let name = serde_json::to_string(&kind).unwrap_or_default();
-            return report.refuse(&document.source, format!("screening: {}", name.trim_matches('"')));
+            return report.refuse(&document.source, format!("screening found {kind}"));
         }
     }
     let kinds: Vec<Kind> = findings.iter().map(|f| f.kind).collect();
-    for kind in &kinds {
-        *report.findings.entry(*kind).or_insert(0) += 1;
-    }
+    report.flag(&document.source, &kinds);
     Some((document, kinds))
 }

@@ -112,26 +112,42 @@ pub struct Log {
 }
 
 impl Log {
-    /// Reads and checks the whole chain.
+    /// Reads and checks the whole chain. A listing may be stale, so reading goes on by number past its end.
     ///
     /// # Errors
     /// [`VaultError::Log`] when a record is missing, out of place or does not name its predecessor's hash.
     pub fn read(store: &dyn Store) -> Result<Log, VaultError> {
         let mut log = Log::default();
-        for (sequence, name) in store.list("log/")?.into_iter().enumerate() {
-            let broken = |reason: String| VaultError::Log { sequence: sequence as u64, reason };
-            if name != log_name(sequence as u64) {
-                return Err(broken(format!("`{name}` stands where it should be; a record was removed")));
+        let listed = store.list("log/")?;
+        for (sequence, name) in listed.iter().enumerate() {
+            if *name != log_name(sequence as u64) {
+                let reason = format!("`{name}` stands where it should be; a record was removed");
+                return Err(VaultError::Log { sequence: sequence as u64, reason });
             }
-            let bytes = store.read(&name)?;
-            let record: Record = serde_json::from_slice(&bytes).map_err(|e| broken(e.to_string()))?;
-            if record.sequence != sequence as u64 || record.previous != log.head {
-                return Err(broken("it does not follow its predecessor; the log was changed".into()));
-            }
-            log.head = hash(Domain::LogLink, &bytes);
-            log.records.push(record);
         }
-        Ok(log)
+        for bytes in store.read_all(&listed)? {
+            log.follow(&bytes)?;
+        }
+        loop {
+            match store.read(&log_name(log.records.len() as u64)) {
+                Ok(bytes) => log.follow(&bytes)?,
+                Err(StoreError::NotFound(_)) => return Ok(log),
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    /// Takes up the next record from its bytes.
+    fn follow(&mut self, bytes: &[u8]) -> Result<(), VaultError> {
+        let sequence = self.records.len() as u64;
+        let broken = |reason: String| VaultError::Log { sequence, reason };
+        let record: Record = serde_json::from_slice(bytes).map_err(|e| broken(e.to_string()))?;
+        if record.sequence != sequence || record.previous != self.head {
+            return Err(broken("it does not follow its predecessor; the log was changed".into()));
+        }
+        self.head = hash(Domain::LogLink, bytes);
+        self.records.push(record);
+        Ok(())
     }
 
     /// Appends an event; it is true once this returns.

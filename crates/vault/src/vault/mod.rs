@@ -165,7 +165,7 @@ struct Novelty {
 impl Vault {
     /// Makes a vault in an empty store. `now` in seconds since 1970.
     pub fn create(store: Box<dyn Store>, now: u64) -> Result<Vault, VaultError> {
-        if !store.list("log/")?.is_empty() {
+        if store.exists(&layout::log_name(0))? {
             return Err(VaultError::Exists);
         }
         let mut log = Log::default();

@@ -22,7 +22,7 @@ pub struct Progress<'a> {
     pub source: &'a str,
 }
 
-/// A document that did not go in.
+/// A document, and what is to be said of it: why it did not go in, or what was found in it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct LeftOut {
     /// Which.
@@ -60,6 +60,8 @@ pub struct ImportReport {
     pub compared_with_all: bool,
     /// Findings that were kept or redacted, by kind.
     pub findings: BTreeMap<Kind, u64>,
+    /// The documents they were found in, each with its kinds (at most [`MAX_LISTED`]).
+    pub flagged: Vec<LeftOut>,
     /// Items with something redacted.
     pub redacted: u64,
     /// Items and bytes per licence.
@@ -90,6 +92,19 @@ impl ImportReport {
             self.refused.push(LeftOut { source: source.into(), reason });
         }
         None
+    }
+
+    /// Notes what was found in a document that goes in.
+    pub(super) fn flag(&mut self, source: &str, kinds: &[Kind]) {
+        let mut counts: BTreeMap<Kind, u64> = BTreeMap::new();
+        kinds.iter().for_each(|kind| *counts.entry(*kind).or_insert(0) += 1);
+        if !kinds.is_empty() && self.flagged.len() < MAX_LISTED {
+            let reason: Vec<_> = counts.iter().map(|(kind, count)| format!("{kind} {count}")).collect();
+            self.flagged.push(LeftOut { source: source.into(), reason: reason.join(", ") });
+        }
+        for (kind, count) in counts {
+            *self.findings.entry(kind).or_insert(0) += count;
+        }
     }
 
     /// Counts an item that goes in.

@@ -41,6 +41,8 @@ pub struct GarbageReport {
     pub removed: u64,
     /// Objects kept.
     pub kept: u64,
+    /// Objects that nothing refers to but that are too young to be surely nobody's.
+    pub waiting: u64,
 }
 
 impl Vault {
@@ -148,9 +150,11 @@ impl Vault {
         for name in self.store.list("")? {
             if live.contains(&name) {
                 report.kept += 1;
-            } else {
+            } else if self.store.is_settled(&name)? {
                 self.store.remove(&name)?;
                 report.removed += 1;
+            } else {
+                report.waiting += 1;
             }
         }
         Ok(report)

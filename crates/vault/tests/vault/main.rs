@@ -5,4 +5,6 @@ mod erasure;
 mod exports;
 mod fixture;
 mod hostile;
+#[cfg(feature = "s3")]
+mod s3;
 mod thread;
