@@ -55,7 +55,7 @@ fn datanet(folder: &Path, corpus: &Corpus, out: &mut impl Write) -> Outcome {
     std::fs::create_dir_all(folder)?;
     std::fs::write(folder.join("keeper.hex"), hex)?;
     let ring: Keyring = [keeper.clone()].into_iter().collect();
-    let mut vault = commands::open_or_create(&folder.join("vault"), NOW)?;
+    let mut vault = commands::open_or_create(&folder.join("vault").as_path().into(), NOW)?;
     let create = CreateOptions {
         name: "crate documentation".into(),
         description: "READMEs and documentation comments of the crates a project depends on.".into(),

@@ -1,9 +1,10 @@
 //! Measurements of docs/benchmarks/vault.md: `vault_bench import|near|edits|scale|range ...`.
 //!
 //! - `import FOLDER SCRATCH`: the folder's documents into a vault in SCRATCH, whole and by phase.
-//! - `near FOLDER`: near-duplicates of all JSON lines under FOLDER.
+//! - `near FOLDER [OUT]`: near-duplicates of all JSON lines under FOLDER; OUT gets a line a document for `tests/peers.py`:
+//!   the number of the earlier one that it repeats, or `-`, then its hashed words.
 //! - `edits`: recall of generated documents with 10, 20 and 30 % of the words replaced.
-//! - `scale COUNT`: near-duplicates of COUNT generated short documents, a tenth of them edited copies.
+//! - `scale COUNT [OUT]`: near-duplicates of COUNT generated short documents, a tenth of them edited copies.
 //! - `range MEGABYTES SCRATCH`: 1 MB ranges from an item set of that size.
 
 use std::io::Write;
@@ -27,9 +28,11 @@ fn main() -> Outcome<()> {
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match words.as_slice() {
         ["import", folder, scratch] => import(Path::new(folder), Path::new(scratch)),
-        ["near", folder] => near(Path::new(folder)),
+        ["near", folder] => near(Path::new(folder), None),
+        ["near", folder, out] => near(Path::new(folder), Some(Path::new(out))),
         ["edits"] => edits(),
-        ["scale", count] => scale(count.parse()?),
+        ["scale", count] => scale(count.parse()?, None),
+        ["scale", count, out] => scale(count.parse()?, Some(Path::new(out))),
         ["range", megabytes, scratch] => range(megabytes.parse()?, Path::new(scratch)),
         _ => Err("usage: vault_bench import FOLDER SCRATCH | near FOLDER | edits | scale COUNT | range MEGABYTES SCRATCH".into()),
     }
@@ -126,6 +129,10 @@ fn import(folder: &Path, scratch: &Path) -> Outcome<()> {
     let mut index = Index::new();
     let (_, novelty) = timed(|| documents.iter().filter(|d| index.insert(&d.text).nu_ppm == 0).count());
     let (_, screened) = timed(|| documents.iter().map(|d| screen::screen(&d.text).len()).sum::<usize>());
+    let (_, language) =
+        timed(|| documents.iter().filter(|d| vault::document::guess_language(&d.text).is_some()).count());
+    let (_, tokens) =
+        timed(|| documents.iter().map(|d| vault::document::estimate_tokens(&d.text)).sum::<u64>());
     for (what, time) in [
         ("hash (item id)", hash),
         ("chunk, compress, encrypt", seal),
@@ -135,6 +142,8 @@ fn import(folder: &Path, scratch: &Path) -> Outcome<()> {
         ("words", similar),
         ("words, signature, novelty", novelty),
         ("screening", screened),
+        ("language guess", language),
+        ("token estimate", tokens),
     ] {
         say(format!("{what:28} {:8.1} MB/s", rate(bytes, time)))?;
     }
@@ -160,7 +169,21 @@ fn import(folder: &Path, scratch: &Path) -> Outcome<()> {
     ))
 }
 
-fn near(folder: &Path) -> Outcome<()> {
+/// Opens a file for [`note`].
+fn notes(out: Option<&Path>) -> Outcome<Option<std::io::BufWriter<std::fs::File>>> {
+    Ok(out.map(std::fs::File::create).transpose()?.map(std::io::BufWriter::new))
+}
+
+fn note(out: &mut Option<impl Write>, of: Option<u32>, words: &[u32]) -> Outcome<()> {
+    if let Some(out) = out {
+        let of = of.map_or("-".into(), |of| of.to_string());
+        let words: Vec<String> = words.iter().map(u32::to_string).collect();
+        writeln!(out, "{of} {}", words.join(" "))?;
+    }
+    Ok(())
+}
+
+fn near(folder: &Path, out: Option<&Path>) -> Outcome<()> {
     let documents = load(folder)?;
     let mut index = Index::new();
     let (counts, time) = timed(|| {
@@ -174,6 +197,14 @@ fn near(folder: &Path) -> Outcome<()> {
         }
         counts
     });
+    let (mut out, mut again) = (notes(out)?, Index::new());
+    if out.is_some() {
+        for document in &documents {
+            let words = words::words(&document.text);
+            let duplicate = again.insert_words(&words).duplicate;
+            note(&mut out, duplicate.map(|d| d.of), &words)?;
+        }
+    }
     say(format!(
         "{} documents, {} exact, {} near, {:.3} s",
         documents.len(),
@@ -233,7 +264,8 @@ fn edits() -> Outcome<()> {
     Ok(())
 }
 
-fn scale(count: usize) -> Outcome<()> {
+fn scale(count: usize, out: Option<&Path>) -> Outcome<()> {
+    let mut out = notes(out)?;
     let mut random = Random(42);
     let mut index = Index::new();
     let mut kept: Vec<Vec<u32>> = Vec::new();
@@ -248,6 +280,7 @@ fn scale(count: usize) -> Outcome<()> {
         };
         let (assessment, spent) = timed(|| index.insert_words(&text));
         time += spent;
+        note(&mut out, assessment.duplicate.map(|d| d.of), &text)?;
         copies += usize::from(copy);
         found += usize::from(copy && assessment.duplicate.is_some());
         if !copy && kept.len() < 10_000 {
@@ -266,8 +299,10 @@ fn range(megabytes: u64, scratch: &Path) -> Outcome<()> {
     let mut random = Random(9);
     let documents = (0..megabytes as usize * 1_000_000 / ITEM_BYTES).map(|i| {
         let mut text = String::with_capacity(ITEM_BYTES + 16);
+        // Long words: what is measured is reading, and few words keep the comparison with earlier items out of it.
         while text.len() < ITEM_BYTES {
-            text.push_str(&format!("{:x} ", random.below(1 << 30)));
+            (0..512).for_each(|_| text.push_str(&format!("{:08x}", random.below(1 << 32))));
+            text.push(' ');
         }
         Ok(Document { text, source: i.to_string(), ..Document::default() })
     });
@@ -278,13 +313,14 @@ fn range(megabytes: u64, scratch: &Path) -> Outcome<()> {
         let mut items = vault.items(&id, &ring)?;
         let at = (i * 7919) % (ITEM_BYTES as u64 - 1_000_000);
         let item = (i * 104_729) % report.items;
-        let (bytes, time) = timed(|| items.read_range(item, at..at + 1_000_000));
-        assert_eq!(bytes?.len(), 1_000_000);
-        times.push(time);
+        let start = Instant::now();
+        let bytes = items.read_range(item, at..at + 1_000_000)?;
+        assert_eq!(bytes.len(), 1_000_000);
+        times.push(start.elapsed());
     }
     times.sort();
     say(format!(
-        "{} MB in {} items: 1 MB range p50 {:.2?}, p99 {:.2?}",
+        "{} MB in {} items: 1 MB range by the wall clock: p50 {:.2?}, p99 {:.2?}",
         report.bytes / 1_000_000,
         report.items,
         times[50],

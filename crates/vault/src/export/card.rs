@@ -49,8 +49,8 @@ pub(super) fn write(options: &ExportOptions, set: &TrainingSet, facts: &Facts) -
         let asks = if asks.is_empty() { "nothing".into() } else { asks.join(", ") };
         let _ = writeln!(out, "| {licence} | {} | {} | {asks} |", amounts.items, amounts.bytes);
     }
-    table(&mut out, "Contributors", "contributor", &facts.groups);
-    table(&mut out, "Languages", "language", &facts.languages);
+    table(&mut out, "## Contributors", "contributor", &facts.groups);
+    table(&mut out, "## Languages", "language (ISO 639-3; und: no reliable guess)", &facts.languages);
     out.push_str("\n## Personal data\n\n");
     if facts.findings.is_empty() {
         out.push_str("Screening found none.\n");
@@ -67,7 +67,7 @@ pub(super) fn write(options: &ExportOptions, set: &TrainingSet, facts: &Facts) -
 }
 
 pub(super) fn table(out: &mut String, title: &str, column: &str, amounts: &BTreeMap<String, Amounts>) {
-    let _ = writeln!(out, "\n## {title}\n\n| {column} | items | bytes | tokens |\n|---|---|---|---|");
+    let _ = writeln!(out, "\n{title}\n\n| {column} | items | bytes | tokens |\n|---|---|---|---|");
     let mut rows: Vec<_> = amounts.iter().collect();
     rows.sort_by(|a, b| b.1.bytes.cmp(&a.1.bytes).then(a.0.cmp(b.0)));
     let mut rest = Amounts::default();

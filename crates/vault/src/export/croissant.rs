@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 /// The context that the specification prescribes (Croissant 1.1, section "JSON-LD context").
 fn context() -> Value {
-    json!({
+    let mut context = json!({
         "@language": "en",
         "@vocab": "https://schema.org/",
         "arrayShape": "cr:arrayShape",
@@ -48,7 +48,10 @@ fn context() -> Value {
         "source": "cr:source",
         "subField": "cr:subField",
         "transform": "cr:transform"
-    })
+    });
+    // One more would be past the macro's limit.
+    context["rai"] = "http://mlcommons.org/croissant/RAI/".into();
+    context
 }
 
 /// A licence as an address where SPDX has one.
@@ -85,6 +88,7 @@ pub(super) fn describe(options: &ExportOptions, facts: &Facts, data: &ExportedFi
         "license": licences,
         "version": options.version,
         "datePublished": options.date,
+        "citeAs": format!("{}: {}, version {} ({})", options.publisher, options.name, options.version, options.date),
         "url": format!("urn:openledger:training-set:{}", options.set),
         "creator": { "@type": "sc:Organization", "name": options.publisher },
         "isLiveDataset": false,

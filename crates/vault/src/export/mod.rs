@@ -13,8 +13,9 @@ mod croissant;
 mod summary;
 mod table;
 
+use crate::crypt::CryptError;
 use crate::crypt::keys::Keyring;
-use crate::vault::training::TrainingSet;
+use crate::vault::training::{SetItems, TrainingSet};
 use crate::{Vault, VaultError};
 use primitives::B256;
 use serde::{Deserialize, Serialize};
@@ -105,7 +106,33 @@ pub fn export(
     ring: &Keyring,
     progress: &mut dyn FnMut(u64),
 ) -> Result<ExportReport, VaultError> {
-    let folder = &options.folder;
+    let table = prepare(&options.folder)?;
+    let items = vault.open_set(&options.set, ring, "export", options.now)?;
+    write(options, table, items, progress)
+}
+
+/// Exports what a grant for a training set opens, for its grantee.
+///
+/// # Errors
+/// As [`export`]; [`VaultError::GrantEnded`] after its end, [`CryptError::NoKey`] when `ring` has not the grantee's key.
+pub fn export_granted(
+    vault: &mut Vault,
+    options: &ExportOptions,
+    grant: &B256,
+    ring: &Keyring,
+    progress: &mut dyn FnMut(u64),
+) -> Result<ExportReport, VaultError> {
+    let found = vault.grants().find(|(known, _)| known.id == *grant);
+    let grantee = found.ok_or(VaultError::NoGrant(*grant))?.0.grantee;
+    let secret = ring.get(&grantee).ok_or(CryptError::NoKey { needed: 1, keepers: vec![grantee] })?;
+    let table = prepare(&options.folder)?;
+    let items = vault.open_grant(grant, secret, options.now)?.into_set()?;
+    let options = ExportOptions { set: items.set().root, ..options.clone() };
+    write(&options, table, items, progress)
+}
+
+/// Makes the folder and the table in it.
+fn prepare(folder: &Path) -> Result<table::Table, VaultError> {
     std::fs::create_dir_all(folder.join("data")).map_err(failed(folder))?;
     let occupied = std::fs::read_dir(folder).map_err(failed(folder))?.flatten().any(|entry| {
         entry.file_name() != "data" || entry.path().read_dir().is_ok_and(|mut d| d.next().is_some())
@@ -114,11 +141,18 @@ pub fn export(
         let message = format!("{} is not empty; name a new folder", folder.display());
         return Err(VaultError::Declaration(message));
     }
-    let mut facts = Facts::default();
     let path = folder.join("data/train.parquet");
-    let file = std::fs::File::create_new(&path).map_err(failed(&path))?;
-    let mut table = table::Table::new(file)?;
-    let items = vault.open_set(&options.set, ring, "export", options.now)?;
+    table::Table::new(std::fs::File::create_new(&path).map_err(failed(&path))?)
+}
+
+fn write(
+    options: &ExportOptions,
+    mut table: table::Table,
+    items: SetItems<'_>,
+    progress: &mut dyn FnMut(u64),
+) -> Result<ExportReport, VaultError> {
+    let folder = &options.folder;
+    let mut facts = Facts::default();
     let set = items.set().clone();
     for item in items {
         match item {
@@ -145,6 +179,20 @@ pub fn export(
         files.push(hashed(folder, name)?);
     }
     Ok(ExportReport { set: set.root, files, facts })
+}
+
+/// The day of a moment (seconds since 1970), `YYYY-MM-DD`, in universal time: days since 1970 to a date of the Gregorian calendar
+/// (Hinnant, "chrono-compatible low-level date algorithms").
+pub fn date(seconds: u64) -> String {
+    let days = seconds / 86_400 + 719_468;
+    let (era, day_of_era) = (days / 146_097, days % 146_097);
+    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * month + 2) / 5 + 1;
+    let month = if month < 10 { month + 3 } else { month - 9 };
+    let year = era * 400 + year_of_era + u64::from(month <= 2);
+    format!("{year:04}-{month:02}-{day:02}")
 }
 
 /// Roots, versions and leaves, as JSON.
@@ -192,6 +240,22 @@ impl Facts {
         for kind in kinds {
             let name = serde_json::to_string(kind).unwrap_or_default();
             *self.findings.entry(name.trim_matches('"').into()).or_insert(0) += 1;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn dates_are_those_of_the_calendar() {
+        let known = [
+            (0, "1970-01-01"),
+            (951_782_400, "2000-02-29"),
+            (1_790_000_000, "2026-09-21"),
+            (4_107_542_399, "2100-02-28"),
+        ];
+        for (seconds, day) in known {
+            assert_eq!(super::date(seconds), day);
         }
     }
 }

@@ -18,6 +18,11 @@ fn size_class(tokens: u64) -> &'static str {
     }
 }
 
+/// A number with its noun.
+fn counted(count: usize, noun: &str) -> String {
+    format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
+}
+
 pub(super) fn write(options: &ExportOptions, set: &TrainingSet, facts: &Facts) -> String {
     let mut out = String::from("# Public summary of training content\n\n## 1. General information\n\n");
     let _ = writeln!(out, "- Provider: to be filled in by the model's provider");
@@ -33,9 +38,9 @@ pub(super) fn write(options: &ExportOptions, set: &TrainingSet, facts: &Facts) -
     let _ = writeln!(out, "- Languages (ISO 639-3): {}", languages.join(", "));
     let _ = writeln!(
         out,
-        "- Frozen as: training set root `{}` over {} Datanet versions",
+        "- Frozen as: training set root `{}` over {}",
         set.root,
-        set.versions.len()
+        counted(set.versions.len(), "Datanet version")
     );
     out.push_str("\n## 2. List of data sources\n\n### 2.1 Publicly available datasets\n\n");
     out.push_str(
@@ -44,12 +49,11 @@ pub(super) fn write(options: &ExportOptions, set: &TrainingSet, facts: &Facts) -
     out.push_str("### 2.2 Private datasets obtained from third parties\n\n");
     let _ = writeln!(
         out,
-        "Everything in this set was contributed by its {} owners under the licences named, through a ledger that records each \
-         contribution.",
-        facts.owners.len()
+        "Everything in this set was contributed by {} under the licences named, and each contribution is recorded.",
+        counted(facts.owners.len(), "owner")
     );
-    table(&mut out, "Contributors", "contributor", &facts.groups);
-    table(&mut out, "Licences", "licence", &facts.licences);
+    table(&mut out, "#### Contributors", "contributor", &facts.groups);
+    table(&mut out, "#### Licences", "licence", &facts.licences);
     out.push_str("\n### 2.3 Data crawled and scraped from online sources\n\nNone by this system.\n");
     out.push_str("\n### 2.4 User data\n\nNone.\n\n### 2.5 Synthetic data\n\nNone known; contributors declare under bond.\n");
     out.push_str("\n## 3. Data processing aspects\n\n### 3.1 Respect of reservation of rights\n\n");
