@@ -13,6 +13,8 @@
 //!
 //! [vault]
 //! folder = "vault"                   # encrypted items
+//! s3 = "s3://bucket/prefix"          # in a bucket instead; credentials from AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY
+//! s3_endpoint = "http://127.0.0.1:9000" # of a server that is not Amazon's
 //!
 //! [gateway]
 //! models = ["demo"]                  # folders with a serving.json
@@ -82,6 +84,10 @@ pub struct Node {
 pub struct Vault {
     /// Folder of encrypted items.
     pub folder: Option<PathBuf>,
+    /// Bucket of encrypted items, `s3://BUCKET/PREFIX`; goes before the folder.
+    pub s3: Option<String>,
+    /// Address of the S3 server.
+    pub s3_endpoint: Option<String>,
 }
 
 /// `[gateway]`.

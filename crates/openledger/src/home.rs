@@ -3,6 +3,7 @@
 use crate::config::Config;
 use anyhow::Context as _;
 use std::path::{Path, PathBuf};
+use vault::store::place::Place;
 
 /// The user's folder.
 #[derive(Clone, Debug)]
@@ -31,9 +32,20 @@ impl Home {
         self.folder.join("keystore")
     }
 
-    /// Folder of the vault.
-    pub fn vault(&self) -> PathBuf {
-        self.config.vault.folder.clone().unwrap_or_else(|| self.folder.join("vault"))
+    /// Where the vault is: what was named on the command line, else the configuration's bucket or folder, else `HOME/vault`.
+    pub fn vault(&self, named: Option<&str>, endpoint: Option<&str>) -> anyhow::Result<Place> {
+        let configured = &self.config.vault;
+        let either = endpoint.or(configured.s3_endpoint.as_deref());
+        match (named, &configured.s3) {
+            // A folder named here has nothing to do with the configuration's server.
+            (Some(named), _) if !named.contains("://") => Ok(Place::parse(named, endpoint)?),
+            (Some(bucket), _) => Ok(Place::parse(bucket, either)?),
+            (None, Some(bucket)) => Ok(Place::parse(bucket, either)?),
+            (None, None) => {
+                let folder = configured.folder.clone().unwrap_or_else(|| self.folder.join("vault"));
+                Ok(Place::Folder(folder))
+            }
+        }
     }
 
     /// Folder of the node.

@@ -28,17 +28,20 @@ pub struct Arguments {
     /// Also freeze what stands as the next version, which training can name (the Datanet's owner alone)
     #[arg(long)]
     freeze: bool,
-    /// Folder of the vault [default: HOME/vault]
-    #[arg(long, value_name = "DIR")]
-    vault: Option<PathBuf>,
+    /// Folder of the vault, or s3://BUCKET/PREFIX [default: HOME/vault]
+    #[arg(long, value_name = "PLACE")]
+    vault: Option<String>,
+    /// Address of the S3 server [default: AWS_ENDPOINT_URL, or Amazon's]
+    #[arg(long, value_name = "URL")]
+    s3_endpoint: Option<String>,
     #[command(flatten)]
     rpc: Rpc,
 }
 
 /// Runs `openledger publish`.
 pub async fn run(arguments: Arguments, home: &Home, output: &Output) -> anyhow::Result<()> {
-    let Arguments { datanet, from, password_file, freeze, vault, rpc } = arguments;
-    let vault = commands::open(&vault.unwrap_or_else(|| home.vault()))?;
+    let Arguments { datanet, from, password_file, freeze, vault, s3_endpoint, rpc } = arguments;
+    let vault = commands::open(&home.vault(vault.as_deref(), s3_endpoint.as_deref())?)?;
     let local = commands::resolve(&vault, &datanet)?;
     let known = vault.datanet(&local)?.clone();
     let key = Keystore::new(home.keystore()).open(&from, &password::existing(password_file.as_deref())?)?;
