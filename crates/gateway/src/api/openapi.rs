@@ -58,6 +58,8 @@ fn build() -> Value {
             "/v1/models": get("Models with prices"),
             "/v1/models/{id}": get("One model"),
             "/v1/attributions/{id}": get("What an answer owes, with its signed receipt"),
+            "/v1/batches": get("Settlement batches at hand, newest first"),
+            "/v1/batches/{id}": get("A batch and a page of its receipts, from which its roots and payouts are rebuilt"),
             "/health": get("Liveness"),
             "/metrics": get("Prometheus text"),
             "/openapi.json": get("This document")
