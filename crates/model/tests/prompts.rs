@@ -1,7 +1,7 @@
 //! Answers do not depend on batch, threads or the processor's path: not one bit of a token or a log-probability.
 //!
 //! The small test runs with all others. The whole one, 1,000 prompts at every batch size from 1 to 16 on 1 and 2 threads of each
-//! path: `cargo test --release -p model --test prompts -- --ignored` (docs/testing/numerics.md has the last run).
+//! path: `cargo test --release -p model --test prompts -- --ignored`. It has not been run to its end yet.
 
 use model::{Answer, Config, EngineOptions, Model, Request, Sampling, generate};
 use ops::{Ctx, Path, Stream};
