@@ -1,5 +1,6 @@
 // The openai package for JavaScript, unmodified: chat, completions and responses, as JSON and as streams, and errors. Where the gateway is not free
-// the package pays through x402's fetch, by channel. Any gateway will do (see x402.test.mjs).
+// the package pays through x402's fetch, by channel; with `signed` it knows nothing of payment and a signer stands before the gateway. Any gateway will
+// do (see x402.test.mjs); `npm run stand` starts one.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -8,7 +9,7 @@ import { paying } from "./paying.mjs";
 
 const scene = JSON.parse(process.env.GATEWAY);
 const { gateway, model } = scene;
-const client = new OpenAI({ baseURL: `${gateway}/v1`, apiKey: "unused", maxRetries: 0, fetch: scene.free ? fetch : paying(scene) });
+const client = new OpenAI({ baseURL: `${gateway}/v1`, apiKey: scene.key ?? "unused", maxRetries: 0, fetch: scene.free || scene.signed ? fetch : paying(scene) });
 const messages = [{ role: "user", content: "lorem ip" }];
 /** The same request gets the same answer, as JSON or as a stream, whichever model it is. */
 const first = await client.chat.completions.create({ model, messages, temperature: 0, max_tokens: 64 });

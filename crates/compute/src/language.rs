@@ -148,8 +148,9 @@ impl Generator for LanguageEngine {
     }
 
     fn session(&self) -> Box<dyn Session + '_> {
-        let engine =
-            Engine::with_prepared(self.ctx, self.model, self.prepared.clone(), EngineOptions::default());
+        // How many rows there are is the caller's to limit.
+        let options = EngineOptions { sequences_max: usize::MAX, ..EngineOptions::default() };
+        let engine = Engine::with_prepared(self.ctx, self.model, self.prepared.clone(), options);
         Box::new(Batch { engine, rows: BTreeMap::new(), next: 0 })
     }
 }

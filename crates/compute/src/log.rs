@@ -311,19 +311,40 @@ impl Log {
         Amount(self.places[start..end].iter().map(|place| place.fee.0).sum())
     }
 
+    /// Reads the entries of a range, which is cut to what exists, handing each to `each`: every group is read once.
+    pub fn entries(&self, range: std::ops::Range<u64>, mut each: impl FnMut(&Entry)) -> Result<(), LogError> {
+        let end = range.end.min(self.next_sequence()) as usize;
+        let mut at = (range.start as usize).min(end);
+        while at < end {
+            let group = self.places[at].group;
+            let entries = self.group(group)?;
+            for entry in entries.iter().skip(self.places[at].index as usize).take(end - at) {
+                each(entry);
+                at += 1;
+            }
+        }
+        Ok(())
+    }
+
+    fn group(&self, group: u64) -> Result<Vec<Entry>, LogError> {
+        let damaged = |why: &str| LogError::Damaged { at: group, why: why.into() };
+        let read = self.frames.read(self.store.as_ref(), group, self.good)?;
+        let (payload, _) = read.ok_or_else(|| damaged("its check fails"))?;
+        let entries = entry::decode_group(&payload).map_err(|error| damaged(&error.to_string()))?;
+        if entries.is_empty() {
+            return Err(damaged("it is empty"));
+        }
+        Ok(entries)
+    }
+
     /// Reads an entry back, checked against what was written.
     pub fn entry(&self, sequence: u64) -> Result<Option<Entry>, LogError> {
         let Some(place) = usize::try_from(sequence).ok().and_then(|at| self.places.get(at)) else {
             return Ok(None);
         };
-        let damaged = |why: &str| LogError::Damaged { at: place.group, why: why.into() };
-        let (payload, _) = self
-            .frames
-            .read(self.store.as_ref(), place.group, self.good)?
-            .ok_or_else(|| damaged("its check fails"))?;
-        let entries = entry::decode_group(&payload).map_err(|error| damaged(&error.to_string()))?;
-        let entry = entries.into_iter().nth(place.index as usize);
-        Ok(Some(entry.ok_or_else(|| damaged("an entry is missing"))?))
+        let entry = self.group(place.group)?.into_iter().nth(place.index as usize);
+        let missing = || LogError::Damaged { at: place.group, why: "an entry is missing".into() };
+        Ok(Some(entry.ok_or_else(missing)?))
     }
 }
 

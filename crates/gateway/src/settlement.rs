@@ -35,6 +35,9 @@ const MAX_BATCHES_KEPT: u64 = 256;
 /// Leaves claimed in one call; the ledger takes 256.
 const LEAVES_PER_CLAIM: usize = 128;
 
+/// Receipts read while the log is held.
+const RECEIPTS_PER_READ: u64 = 1024;
+
 /// A batch on the ledger, with what its proofs are taken from.
 #[derive(Clone, Debug)]
 pub struct Posted {
@@ -238,14 +241,14 @@ fn build(
     range: std::ops::Range<u64>,
     income: Amount,
 ) -> Result<SettlementBatch, SettleError> {
-    let mut receipts = Vec::new();
-    {
-        let log = model.recorder.log();
-        for sequence in range {
-            let entry = log.entry(sequence)?;
-            let entry = entry.ok_or_else(|| SettleError::Log(format!("receipt {sequence} is missing")))?;
-            receipts.push(Accounted::from(&entry));
-        }
+    let mut receipts: Vec<Accounted> = Vec::new();
+    for first in range.clone().step_by(RECEIPTS_PER_READ as usize) {
+        // Answers are written between two reads.
+        let part = first..range.end.min(first + RECEIPTS_PER_READ);
+        model.recorder.log().entries(part, |entry| receipts.push(Accounted::from(entry)))?;
+    }
+    if receipts.len() as u64 != range.end - range.start {
+        return Err(SettleError::Log(format!("receipts of {range:?} are missing")));
     }
     Ok(batch::build(model.worker.model, epoch, &receipts, income, model.worker.data_share_bps)?)
 }

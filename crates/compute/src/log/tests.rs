@@ -175,6 +175,12 @@ fn entries_are_read_back_with_a_dense_signed_chain() {
     assert_eq!(again.find(&AnswerId([3; 16])), Some(2));
     assert_eq!(again.fees(0..9), Amount(305));
     assert_eq!(again.entry(4).unwrap(), None);
+    for (first, end) in [(0u64, 4u64), (1, 3), (2, 2), (3, 99), (7, 9)] {
+        let mut seen = Vec::new();
+        again.entries(first..end, |entry| seen.push(entry.clone())).unwrap();
+        let end = end.min(4) as usize;
+        assert_eq!(seen, written[(first as usize).min(end)..end]);
+    }
     assert_eq!(written[0].payouts, [(Address::repeat_byte(1), Amount(40))]);
 }
 

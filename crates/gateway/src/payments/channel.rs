@@ -6,12 +6,12 @@ use super::{
     wire::{BatchPayload, WireConfig, WireDeposit, WireVoucher},
 };
 use crate::ledger::{self, ChannelOnLedger, LedgerError};
-use alloy_primitives::{B256, Signature, U256};
+use alloy_primitives::{B256, Signature, U256, keccak256};
 use alloy_sol_types::{SolStruct, SolValue};
 use compute::account::signed_by;
 use interfaces::{
     addresses,
-    channels::{ChannelConfig, CollectorData, IChannels, channel_id, domain, signed},
+    channels::{ChannelConfig, CollectorData, IChannels, signed},
 };
 use primitives::Amount;
 use serde_json::json;
@@ -155,6 +155,15 @@ pub enum Vouched {
 }
 
 impl Payments {
+    /// EIP-712's hash of a message to the channels, whose domain is hashed once.
+    fn signing_hash(&self, message: &impl SolStruct) -> B256 {
+        let mut bytes = [0; 66];
+        bytes[..2].copy_from_slice(&[0x19, 0x01]);
+        bytes[2..34].copy_from_slice(self.channels_domain.as_slice());
+        bytes[34..].copy_from_slice(message.eip712_hash_struct().as_slice());
+        keccak256(bytes)
+    }
+
     /// Checks what a channel is and who signed the voucher. Nothing is looked up.
     pub(super) fn check_voucher(
         &self,
@@ -177,14 +186,16 @@ impl Payments {
         let Some(config) = config else {
             return refuse(code::WITHDRAW_DELAY, "the channel's withdrawDelay must be the offer's");
         };
-        if channel_id(&config, self.chain_id) != voucher.channel_id {
+        // A channel that is known under its id was hashed before.
+        let known = self.book().channels.get(&voucher.channel_id).is_some_and(|known| known.config == config);
+        if !known && self.signing_hash(&config) != voucher.channel_id {
             return refuse(code::CHANNEL_ID, "the voucher's channelId is not the channel's");
         }
         let message = signed::Voucher {
             channelId: voucher.channel_id,
             maxClaimableAmount: voucher.max_claimable_amount.0,
         };
-        let digest = message.eip712_signing_hash(&domain(self.chain_id));
+        let digest = self.signing_hash(&message);
         let signature =
             Signature::from_raw(&voucher.signature).ok().filter(|_| voucher.signature.len() == 65);
         if !signature.is_some_and(|signature| signed_by(config.voucher_signer(), &digest, &signature)) {

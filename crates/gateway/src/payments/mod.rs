@@ -79,6 +79,8 @@ pub struct Payments {
     operator: Account,
     chain_id: u64,
     network: String,
+    /// EIP-712's hash of the channels' domain.
+    channels_domain: B256,
     withdraw_delay_s: u64,
     intents: PathBuf,
     book: Mutex<Book>,
@@ -95,6 +97,7 @@ impl Payments {
             operator: config.operator.clone(),
             chain_id: config.chain_id,
             network: format!("eip155:{}", config.chain_id),
+            channels_domain: interfaces::channels::domain(config.chain_id).hash_struct(),
             withdraw_delay_s: config.withdraw_delay_s,
             intents,
             book: Mutex::new(Book::default()),
