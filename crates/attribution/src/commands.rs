@@ -7,18 +7,24 @@ mod cache;
 pub mod data;
 mod evaluate;
 pub mod html;
+mod queries;
 mod query;
+mod retrain;
 mod spans;
 mod value;
 
 pub use cache::{CacheReport, CacheRequest, cache};
 pub use evaluate::{EvaluateReport, EvaluateRequest, MethodReport, evaluate};
 pub use query::{ContributorReport, QueryReport, QueryRequest, SpanReport, UnitReport, query};
+pub use retrain::{
+    DampingReport, LdsOfMethod, MAX_SUBSETS, MIN_SUBSETS, RetrainReport, RetrainRequest, retrain,
+};
 pub use spans::{SpansReport, SpansRequest, spans};
 pub use value::{RowValue, ValueReport, ValueRequest, value};
 
 use crate::{
     influence::{cache::CacheError, projection::FeatureError},
+    metrics::LdsError,
     spans::SpansError,
     valuation::knn::KnnError,
 };
@@ -47,6 +53,20 @@ pub enum CommandError {
     /// The span index.
     #[error(transparent)]
     Spans(#[from] SpansError),
+    /// The measure.
+    #[error(transparent)]
+    Lds(#[from] LdsError),
+    /// Retrainings out of range.
+    #[error(
+        "{0} retrainings cannot be halved into pairs: choose a multiple of four from {MIN_SUBSETS} to {MAX_SUBSETS}"
+    )]
+    Subsets(usize),
+    /// No damping, or one that is not in the grid.
+    #[error("choose dampings by their indices in the protocol's grid, 0 to {}", .0 - 1)]
+    Dampings(usize),
+    /// Contributors that cannot be halved in enough ways.
+    #[error("{0} contributors are too few to leave half of them out: give documents of at least four")]
+    FewOwners(usize),
     /// The valuation.
     #[error(transparent)]
     Knn(#[from] KnnError),

@@ -38,4 +38,4 @@ pub mod taps;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]
-mod toy;
+pub(crate) mod toy;

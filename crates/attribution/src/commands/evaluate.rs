@@ -1,6 +1,9 @@
 //! `attribute evaluate`: how often influence, overlap and chance name the right contributor of held-out text.
 
-use super::{CommandError, data, load};
+use super::{
+    CommandError, data, load,
+    queries::{self, Stretches},
+};
 use crate::{
     bm25::Bm25,
     influence::{
@@ -10,7 +13,6 @@ use crate::{
     },
     metrics::{SourceReport, source_identification},
 };
-use model::Example;
 use ops::Ctx;
 use primitives::Amount;
 use serde::{Deserialize, Serialize};
@@ -62,12 +64,6 @@ pub struct EvaluateReport {
     pub median_seconds: f64,
 }
 
-struct Query {
-    owner: u32,
-    tokens: Vec<u32>,
-    example: Example,
-}
-
 /// Evaluates a cache; `progress` is told queries done and in all.
 pub fn evaluate(
     ctx: &Ctx,
@@ -79,21 +75,9 @@ pub fn evaluate(
     let documents = data::documents(&request.documents)?;
     let held_out = data::documents(&request.held_out)?;
     let owners = documents.owners.len();
-    let mut queries = vec![];
-    for document in &held_out.list {
-        let name = &held_out.owners[document.owner as usize];
-        let Some(owner) = documents.owners.iter().position(|known| known == name) else { continue };
-        let tokens = loaded.encode(&document.text)?;
-        let length = (request.prompt_tokens + request.answer_tokens).max(2);
-        for stretch in tokens.chunks_exact(length).take(request.per_document) {
-            let (prompt, answer) = stretch.split_at(request.prompt_tokens.min(length - 1));
-            let example = Example::answer(prompt, answer);
-            queries.push(Query { owner: owner as u32, tokens: stretch.to_vec(), example });
-        }
-    }
-    if queries.is_empty() {
-        return Err(CommandError::NoQueries(request.prompt_tokens + request.answer_tokens));
-    }
+    let EvaluateRequest { prompt_tokens, answer_tokens, per_document, .. } = *request;
+    let stretches = Stretches { prompt_tokens, answer_tokens, per_document };
+    let queries = queries::held_out(&loaded, &documents, &held_out, &stretches)?;
     let unit_tokens = cache.commitment().options.unit_tokens as usize;
     let mut terms = vec![];
     let mut owner_of_unit = vec![];

@@ -144,6 +144,19 @@ impl Projector {
         &self.layers
     }
 
+    /// Both sides of a layer's rows, projected: `[rows, rank]` each, and their ranks.
+    pub(crate) fn sides(
+        &self,
+        ctx: &Ctx,
+        layer: usize,
+        inputs: &[f32],
+        gradients: &[f32],
+    ) -> Option<((Vec<f32>, usize), (Vec<f32>, usize))> {
+        let (x, d) = self.sides.get(layer)?;
+        let rows = inputs.len() / x.width;
+        Some(((x.project(ctx, rows, inputs), x.rank), (d.project(ctx, rows, gradients), d.rank)))
+    }
+
     /// Runs one item through the model and projects every row.
     pub fn rows<M: Tapped>(&self, ctx: &Ctx, model: &M, item: &M::Item) -> Result<Rows, FeatureError> {
         let mut layers = vec![(vec![], vec![]); self.layers.len()];

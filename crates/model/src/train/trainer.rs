@@ -215,7 +215,20 @@ impl Trainer {
     pub fn step_with(
         &mut self,
         data: &dyn TrainingData,
-        mut trace: Option<&mut dyn OpTrace>,
+        trace: Option<&mut dyn OpTrace>,
+    ) -> Result<StepRecord, TrainError> {
+        self.step_hooked(data, &mut Hooks { taps: None, trace })
+    }
+
+    /// Makes one step and hands out what its backward pass computes: the taps of its examples in the order of
+    /// [`Trainer::next_indices`], gradients being those of the step's mean loss. Handing out changes no bit of the step.
+    ///
+    /// # Errors
+    /// As [`Trainer::step`].
+    pub fn step_hooked(
+        &mut self,
+        data: &dyn TrainingData,
+        hooks: &mut Hooks<'_>,
     ) -> Result<StepRecord, TrainError> {
         let step = self.steps() + 1;
         let examples: Vec<Example> =
@@ -232,13 +245,13 @@ impl Trainer {
         let tokens: usize = batches.iter().map(Batch::rows).sum();
         let rate = self.manifest.options.schedule.rate(step, self.manifest.options.steps);
         let ctx = self.ctx;
-        let (loss, gradient_norm) = if trace.is_none() {
-            ops::team(&ctx, || self.compute(step, rate, &batches, targets, &mut None))?
+        let (loss, gradient_norm) = if hooks.trace.is_none() && hooks.taps.is_none() {
+            ops::team(&ctx, || self.compute(step, rate, &batches, targets, &mut Hooks::none()))?
         } else {
-            // Hashing a trace needs the pool itself.
-            self.compute(step, rate, &batches, targets, &mut trace)?
+            // Hashing a trace needs the pool itself; what taps do is theirs.
+            self.compute(step, rate, &batches, targets, hooks)?
         };
-        if let Some(trace) = trace {
+        if let Some(trace) = hooks.trace.as_deref_mut() {
             for t in self.named_tensors() {
                 trace.op(&format!("update {}", t.name), t.data);
             }
@@ -267,9 +280,9 @@ impl Trainer {
         rate: f32,
         batches: &[Batch],
         targets: usize,
-        trace: &mut Option<&mut dyn OpTrace>,
+        hooks: &mut Hooks<'_>,
     ) -> Result<(f64, f64), TrainError> {
-        let loss = self.pass(batches, targets, trace);
+        let loss = self.pass(batches, targets, hooks);
         if !loss.is_finite() {
             return Err(TrainError::NonFinite { step, what: "loss".into() });
         }
@@ -279,7 +292,7 @@ impl Trainer {
     }
 
     /// Forward and backward over the batches of a step; returns the mean loss.
-    fn pass(&mut self, batches: &[Batch], targets: usize, trace: &mut Option<&mut dyn OpTrace>) -> f64 {
+    fn pass(&mut self, batches: &[Batch], targets: usize, hooks: &mut Hooks<'_>) -> f64 {
         let scale = LossScale::Times(1.0 / targets.max(1) as f32);
         let mut rows = Vec::new();
         if let Some(g) = &mut self.gradients {
@@ -294,11 +307,9 @@ impl Trainer {
                 (_, Some(g)) => Wanted::Adapter(g),
                 _ => Wanted::Taps,
             };
-            let trace = trace.as_mut().map(|t| &mut **t as &mut dyn OpTrace);
-            let mut hooks = Hooks { taps: None, trace };
             let (model, adapter) = (&self.model, self.adapter.as_ref());
             let out =
-                forward_backward(&self.ctx, model, adapter, batch, scale, &mut self.acts, wanted, &mut hooks);
+                forward_backward(&self.ctx, model, adapter, batch, scale, &mut self.acts, wanted, hooks);
             rows.extend(out.rows);
         }
         if let Some(g) = &mut self.gradients {

@@ -1,0 +1,397 @@
+//! `attribute evaluate --retrain N`: does influence predict what retraining without half of the contributors does?
+//!
+//! # Procedure
+//! 1. N halves of the contributors, complementary in pairs, drawn by the seed.
+//! 2. For each half a model of the same configuration is trained by our own engine on that half's text alone, and the losses of all
+//!    queries under it are kept (`half-NN.json` in the folder; a run that was cut off goes on with the next).
+//! 3. For each damping of the protocol's grid a cache of the model at hand is built, and every query is scored.
+//! 4. The damping with the highest LDS of the *paid weights* on the even pairs is chosen. What is reported for it is measured on the odd
+//!    pairs, which had no part in the choice, with a bootstrap over queries and retrainings.
+//!
+//! Beside the paid weights stand the raw sums of influence, the paid weights with the rows' own floors off (what that defence costs), and BM25.
+//! Queries are held-out text, and the model's own answers to the same prompts.
+
+use super::{
+    CommandError, Loaded,
+    data::{self, Documents},
+    load,
+    queries::{Query, Stretches, held_out, own_answers},
+};
+use crate::{
+    bm25::Bm25,
+    influence::{
+        cache::{Cache, DAMPING_GRID, Options, Unit, UnitMeta, build},
+        language::{Language, Packed, pack},
+        query::score,
+    },
+    metrics::{Interval, Retraining, lds},
+    shares::{self, Scored},
+};
+use model::{Activations, Batch, Example, Model, TrainOptions, Trainer, data::Items, network::losses};
+use ops::Ctx;
+use primitives::Amount;
+use serde::{Deserialize, Serialize};
+use std::path::{Path, PathBuf};
+
+/// Fewest halves: two pairs to choose on, two to report.
+pub const MIN_SUBSETS: usize = 8;
+/// Most halves.
+pub const MAX_SUBSETS: usize = 1024;
+
+/// What to measure.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct RetrainRequest {
+    /// The model's directory.
+    pub model: PathBuf,
+    /// Documents it was trained on.
+    pub documents: PathBuf,
+    /// Documents by the same owners that it has not seen.
+    pub held_out: PathBuf,
+    /// Where halves and caches are kept.
+    pub folder: PathBuf,
+    /// Halves to train on; a multiple of four.
+    pub subsets: usize,
+    /// Steps of each retraining.
+    pub steps: u64,
+    /// Units of a step.
+    pub batch: usize,
+    /// Choices of the caches; their damping is what is chosen.
+    pub options: Options,
+    /// Indices in the protocol's grid to choose from.
+    pub dampings: Vec<usize>,
+    /// Tokens of a prompt.
+    pub prompt_tokens: usize,
+    /// Tokens of an answer.
+    pub answer_tokens: usize,
+    /// Queries of one document at most.
+    pub per_document: usize,
+}
+
+/// One damping as it was tried.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct DampingReport {
+    /// Index in the grid.
+    pub damping: usize,
+    /// Times the mean eigenvalue.
+    pub ratio: f64,
+    /// LDS of the paid weights on the pairs that choose.
+    pub lds: Interval,
+}
+
+/// One method on the pairs that had no part in the choice.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LdsOfMethod {
+    /// What is summed.
+    pub method: String,
+    /// On held-out text.
+    pub held_out: Interval,
+    /// On the model's own answers.
+    pub own_answers: Interval,
+}
+
+/// What was measured.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RetrainReport {
+    /// Retrainings in all.
+    pub subsets: usize,
+    /// Contributors.
+    pub owners: usize,
+    /// Held-out queries, and own answers.
+    pub queries: (usize, usize),
+    /// Rows of the cache.
+    pub rows: usize,
+    /// Every damping tried.
+    pub tried: Vec<DampingReport>,
+    /// The one chosen.
+    pub chosen: DampingReport,
+    /// Methods at that damping, paid weights first.
+    pub methods: Vec<LdsOfMethod>,
+}
+
+/// Names of the methods, in the order of [`Totals::methods`].
+const METHODS: [&str; 4] = [
+    "influence: paid weights",
+    "influence: paid weights, own floors off",
+    "influence: sums of scores",
+    "BM25: sums (overlap, not influence)",
+];
+
+/// The stream as units.
+struct Stream {
+    packed: Vec<Packed>,
+    metas: Vec<(usize, UnitMeta)>,
+}
+
+impl Stream {
+    /// Packs the novel documents that `keep` keeps.
+    fn new(tokens: &[Vec<u32>], documents: &Documents, unit: usize, keep: impl Fn(u32) -> bool) -> Stream {
+        let kept: Vec<u32> = (0u32..)
+            .zip(&documents.list)
+            .filter(|(_, d)| d.novelty > 0 && keep(d.owner))
+            .map(|(n, _)| n)
+            .collect();
+        let list: Vec<&[u32]> = kept.iter().map(|n| &tokens[*n as usize][..]).collect();
+        let packed = pack(&list, None, unit);
+        let mut metas = vec![];
+        for (row, Packed { example, parts }) in packed.iter().enumerate() {
+            let id = model::commitment::example_hash(&example.tokens, &example.targets);
+            for (place, tokens) in parts {
+                let document = kept[*place as usize];
+                let data::Document { owner, novelty, .. } = documents.list[document as usize];
+                metas.push((row, UnitMeta { id, document, owner, tokens: *tokens, novelty }));
+            }
+        }
+        Stream { packed, metas }
+    }
+
+    fn units(&self) -> Vec<Unit<'_, Example>> {
+        self.metas.iter().map(|(row, meta)| Unit { item: &self.packed[*row].example, meta: *meta }).collect()
+    }
+}
+
+/// Which owners half `number` keeps: even and odd numbers are complements.
+fn half(owners: usize, number: usize, seed: u64) -> Vec<u32> {
+    let stream = ops::Stream::new(seed, number as u64 / 2);
+    let mut order: Vec<u32> = (0..owners as u32).collect();
+    order.sort_by_key(|owner| (stream.word(u64::from(*owner)), *owner));
+    let (first, second) = order.split_at(owners / 2);
+    if number.is_multiple_of(2) { first.to_vec() } else { second.to_vec() }
+}
+
+/// Minus the mean loss of each query.
+fn quality(ctx: &Ctx, model: &Model, queries: &[Query]) -> Result<Vec<f64>, CommandError> {
+    let mut acts = Activations::default();
+    let failed =
+        |e: model::batch::BatchError| CommandError::Model { path: "query".into(), reason: e.to_string() };
+    queries
+        .iter()
+        .map(|q| {
+            let batch = Batch::new(&model.config, [&q.example]).map_err(failed)?;
+            Ok(-losses(ctx, model, None, &batch, &mut acts).mean())
+        })
+        .collect()
+}
+
+/// What is remembered of one half.
+#[derive(Serialize, Deserialize, PartialEq)]
+struct Half {
+    owners: Vec<u32>,
+    steps: u64,
+    batch: usize,
+    quality: Vec<f64>,
+}
+
+struct Run<'a> {
+    ctx: &'a Ctx,
+    request: &'a RetrainRequest,
+    loaded: Loaded,
+    documents: Documents,
+    tokens: Vec<Vec<u32>>,
+    /// Held-out ones, then own answers.
+    queries: Vec<Query>,
+    held_out: usize,
+}
+
+impl Run<'_> {
+    fn unit_tokens(&self) -> usize {
+        (self.request.options.unit_tokens as usize).min(self.loaded.model.config.context)
+    }
+
+    fn half(&self, number: usize) -> Result<Half, CommandError> {
+        let RetrainRequest { folder, steps, batch, options, .. } = self.request;
+        let owners = half(self.documents.owners.len(), number, options.seed);
+        let path = folder.join(format!("half-{number:03}.json"));
+        let kept = std::fs::read(&path).ok().and_then(|text| serde_json::from_slice::<Half>(&text).ok());
+        let fits = |half: &Half| {
+            (&half.owners, half.steps, half.batch, half.quality.len())
+                == (&owners, *steps, *batch, self.queries.len())
+        };
+        if let Some(half) = kept.filter(fits) {
+            return Ok(half);
+        }
+        let stream = Stream::new(&self.tokens, &self.documents, self.unit_tokens(), |o| owners.contains(&o));
+        let model = self.train(stream.packed.into_iter().map(|unit| unit.example).collect())?;
+        let quality = quality(self.ctx, &model, &self.queries)?;
+        let half = Half { owners, steps: *steps, batch: *batch, quality };
+        let text = serde_json::to_vec(&half).expect("plain structures serialise");
+        let draft = path.with_extension("draft");
+        let io = |source| data::DataError::Io { path: path.clone(), source };
+        std::fs::write(&draft, text).and_then(|()| std::fs::rename(&draft, &path)).map_err(io)?;
+        Ok(half)
+    }
+
+    fn train(&self, examples: Vec<Example>) -> Result<Model, CommandError> {
+        let failed = |reason: String| CommandError::Model { path: self.request.model.clone(), reason };
+        let data = Items::new(examples).map_err(|e| failed(e.to_string()))?;
+        let steps = self.request.steps;
+        let never = 1 << 20;
+        let options = TrainOptions {
+            state_root_every: never,
+            checkpoint_every: never,
+            ..TrainOptions::new(steps, self.request.batch)
+        };
+        let model = Model::initial(self.loaded.model.config.clone(), 1).map_err(|e| failed(e.to_string()))?;
+        let mut trainer =
+            Trainer::new(*self.ctx, model, &data, None, options).map_err(|e| failed(e.to_string()))?;
+        for _ in 0..steps {
+            trainer.step(&data).map_err(|e| failed(e.to_string()))?;
+        }
+        Ok(trainer.into_model().0)
+    }
+
+    /// Totals of every owner: `[method][query][owner]`, BM25 left empty.
+    fn totals(&self, stream: &Stream, damping: usize) -> Result<[Vec<Vec<f64>>; 3], CommandError> {
+        let unit_tokens = self.unit_tokens() as u32;
+        let options = Options { damping, unit_tokens, ..self.request.options };
+        let folder = self.request.folder.join(format!("cache-{damping}"));
+        let language = Language::new(&self.loaded.model);
+        let cache = build(self.ctx, &language, &stream.units(), &options, &folder, &mut |_| {})?;
+        let mut totals: [Vec<Vec<f64>>; 3] = Default::default();
+        for query in &self.queries {
+            let scores = score(self.ctx, &cache, &language, &query.example, &[])?;
+            totals[0].push(self.paid(&cache, &cache.payable(scores.total()))?);
+            totals[1].push(self.paid(&cache, scores.total())?);
+            totals[2]
+                .push(self.by_owner(scores.total().iter().zip(cache.units()).map(|(s, u)| (u.owner, *s))));
+        }
+        Ok(totals)
+    }
+
+    fn paid(&self, cache: &Cache, scores: &[f64]) -> Result<Vec<f64>, CommandError> {
+        let scored = |(score, unit): (&f64, &UnitMeta)| Scored {
+            score: *score,
+            tokens: unit.tokens,
+            novelty: unit.novelty,
+            owner: unit.owner,
+        };
+        let units: Vec<Scored> = scores.iter().zip(cache.units()).map(scored).collect();
+        let shares = shares::divide(&cache.commitment().rule, &units, Amount::open(1))
+            .map_err(crate::influence::cache::CacheError::from)?;
+        Ok(self.by_owner(units.iter().zip(&shares.weights).map(|(u, w)| (u.owner, *w as f64))))
+    }
+
+    fn by_owner(&self, values: impl Iterator<Item = (u32, f64)>) -> Vec<f64> {
+        let mut totals = vec![0.0; self.documents.owners.len()];
+        values.for_each(|(owner, value)| totals[owner as usize] += value);
+        totals
+    }
+
+    fn bm25(&self, stream: &Stream) -> Vec<Vec<f64>> {
+        let terms: Vec<&[u32]> =
+            stream.metas.iter().map(|(row, _)| &stream.packed[*row].example.tokens[..]).collect();
+        let index = Bm25::new(&terms);
+        let of = |q: &Query| {
+            let scores = index.scores(&q.tokens);
+            self.by_owner(scores.iter().zip(&stream.metas).map(|(s, (_, meta))| (meta.owner, *s)))
+        };
+        self.queries.iter().map(of).collect()
+    }
+
+    /// LDS over some queries and some halves.
+    fn lds(
+        &self,
+        totals: &[Vec<f64>],
+        halves: &[&Half],
+        queries: std::ops::Range<usize>,
+    ) -> Result<Interval, CommandError> {
+        let truth = Retraining {
+            subsets: halves.iter().map(|half| half.owners.clone()).collect(),
+            quality: halves.iter().map(|half| half.quality[queries.clone()].to_vec()).collect(),
+        };
+        Ok(lds(&totals[queries], &truth, self.request.options.seed)?.lds)
+    }
+}
+
+/// Measures; `progress` is told halves done and in all.
+///
+/// # Errors
+/// When the model, documents or folder cannot be used, or there are too few halves or owners.
+pub fn retrain(
+    ctx: &Ctx,
+    request: &RetrainRequest,
+    progress: &mut dyn FnMut(usize, usize),
+) -> Result<RetrainReport, CommandError> {
+    let subsets = request.subsets;
+    let valid = (MIN_SUBSETS..=MAX_SUBSETS).contains(&subsets) && subsets.is_multiple_of(4);
+    if !valid {
+        return Err(CommandError::Subsets(subsets));
+    }
+    if request.dampings.is_empty() || request.dampings.iter().any(|d| *d >= DAMPING_GRID.len()) {
+        return Err(CommandError::Dampings(DAMPING_GRID.len()));
+    }
+    let loaded = load(&request.model)?;
+    let documents = data::documents(&request.documents)?;
+    if documents.owners.len() < 4 {
+        return Err(CommandError::FewOwners(documents.owners.len()));
+    }
+    create(&request.folder)?;
+    let RetrainRequest { prompt_tokens, answer_tokens, per_document, .. } = *request;
+    let stretches = Stretches { prompt_tokens, answer_tokens, per_document };
+    let mut queries = held_out(&loaded, &documents, &data::documents(&request.held_out)?, &stretches)?;
+    let first_own = queries.len();
+    queries.extend(own_answers(ctx, &loaded, &queries)?);
+    let tokens = documents.list.iter().map(|d| loaded.encode(&d.text)).collect::<Result<_, _>>()?;
+    let run = Run { ctx, request, loaded, documents, tokens, queries, held_out: first_own };
+    let mut halves = vec![];
+    for number in 0..subsets {
+        halves.push(run.half(number)?);
+        progress(number + 1, subsets);
+    }
+    let part = |odd: usize| -> Vec<&Half> {
+        halves.iter().enumerate().filter(|(n, _)| n / 2 % 2 == odd).map(|(_, half)| half).collect()
+    };
+    let (choosing, reporting) = (part(0), part(1));
+    let stream = Stream::new(&run.tokens, &run.documents, run.unit_tokens(), |_| true);
+    let mut tried = vec![];
+    let mut best: Option<(DampingReport, [Vec<Vec<f64>>; 3])> = None;
+    for damping in &request.dampings {
+        let totals = run.totals(&stream, *damping)?;
+        let lds = run.lds(&totals[0], &choosing, 0..run.queries.len())?;
+        let report = DampingReport { damping: *damping, ratio: DAMPING_GRID[*damping], lds };
+        tried.push(report);
+        if best.as_ref().is_none_or(|(before, _)| lds.value > before.lds.value) {
+            best = Some((report, totals));
+        }
+    }
+    let (chosen, totals) = best.ok_or(CommandError::Dampings(DAMPING_GRID.len()))?;
+    let of_bm25 = run.bm25(&stream);
+    let mut methods = vec![];
+    for (method, totals) in METHODS.iter().zip(totals.iter().chain([&of_bm25])) {
+        methods.push(LdsOfMethod {
+            method: (*method).into(),
+            held_out: run.lds(totals, &reporting, 0..run.held_out)?,
+            own_answers: run.lds(totals, &reporting, run.held_out..run.queries.len())?,
+        });
+    }
+    Ok(RetrainReport {
+        subsets,
+        owners: run.documents.owners.len(),
+        queries: (run.held_out, run.queries.len() - run.held_out),
+        rows: stream.packed.len(),
+        tried,
+        chosen,
+        methods,
+    })
+}
+
+fn create(folder: &Path) -> Result<(), CommandError> {
+    let io = |source| data::DataError::Io { path: folder.into(), source };
+    Ok(std::fs::create_dir_all(folder).map_err(io)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn halves_are_complements_in_pairs_and_differ_between_them() {
+        for pair in 0..6 {
+            let (mut a, b) = (half(9, 2 * pair, 7), half(9, 2 * pair + 1, 7));
+            assert_eq!((a.len(), b.len()), (4, 5));
+            a.extend(b);
+            a.sort_unstable();
+            assert_eq!(a, (0..9).collect::<Vec<u32>>());
+        }
+        assert_ne!(half(9, 0, 7), half(9, 2, 7));
+    }
+}
