@@ -7,9 +7,11 @@
 //! unit is weighted up (Koh, Liang: "Understanding Black-box Predictions via Influence Functions", ICML 2017). It is linear in
 //! `g_u`, so a contributor's score is the sum of its units'.
 //!
-//! # Two engines
+//! # Engines
 //! - [`dual`]: exact damped Gauss-Newton for small heads (multilayer perceptrons, logistic regression). Gradients stay
 //!   Kronecker factors; the solve is in Woodbury form over the rows of the curvature's root that carry most of it.
+//! - [`primal`]: the same for one layer, exactly. [`group`]: contributors as sums, and the removal of whole groups.
+//!   [`methods`]: published baselines behind one trait.
 //! - The language model path ([`projection`], [`curvature`], [`cache`], [`query`]): each layer's input and output gradients are projected
 //!   to a few dimensions before they are multiplied (Choe et al., "What is Your Data Worth to GPT?", 2024: LoGra), so that a
 //!   unit's gradient is a short vector; the curvature of each layer is a small matrix, inverted by Cholesky.
@@ -31,6 +33,7 @@ pub mod group;
 pub mod language;
 pub mod methods;
 pub mod perceptron;
+pub mod primal;
 pub mod projection;
 pub mod query;
 pub mod taps;

@@ -11,8 +11,10 @@ use anyhow::{Context as _, Result};
 use attribution::{
     influence::{
         dual::{Dual, Rows},
+        group::Contributors,
         methods::{DataInf, EkFac, Fitted, GaussNewton, Gradients, Method, Trak},
         perceptron::{Dense, Perceptron},
+        primal::{ExactGaussNewton, Primal},
     },
     metrics::{Retraining, lds},
 };
@@ -127,11 +129,14 @@ impl Task<'_> {
 }
 
 /// Contributor totals: what a query costs once items are folded.
-fn contributors(ctx: &Ctx, digits: &Digits, model: &Perceptron, damping: f64, rank: usize) -> Result<f64> {
-    let (x, y) = &digits.train;
-    let fitted = Dual::fit(ctx, &model.curvature(ctx, x), &model.gradients(ctx, x, y), damping, rank)?;
-    let owner_of: Vec<u32> = (0..y.len()).map(|i| (i % CONTRIBUTORS) as u32).collect();
-    let folded = fitted.contributors(ctx, &owner_of, CONTRIBUTORS);
+fn contributors(
+    ctx: &Ctx,
+    digits: &Digits,
+    model: &Perceptron,
+    fold: impl Fn(&[u32]) -> Contributors,
+) -> Result<f64> {
+    let owner_of: Vec<u32> = (0..digits.train.1.len()).map(|i| (i % CONTRIBUTORS) as u32).collect();
+    let folded = fold(&owner_of);
     // One thread, and queries together: what one answer costs on a busy server.
     let single = ctx.with_threads(1);
     let (scores, time) = timed(|| {
@@ -190,14 +195,16 @@ fn main() -> Result<()> {
     let checkpoints: Vec<Perceptron> =
         (0..4).map(|c| data::perceptron(&full, &format!("ck{c}_"), 0)).collect();
     add(Row { method: "TracIn, 4 checkpoints".into(), ..task.measure(&ctx, &checkpoints, &Gradients::Dot)? });
-    for (count, rank) in [(1, 150), (1, 200), (1, 300), (1, 400), (5, 300), (5, 400), (10, 300)] {
+    for (count, rank) in [(1, 200), (1, 250), (1, 300), (1, 400), (5, 300), (5, 400), (10, 300)] {
         add(task.measure(&ctx, &models[..count], &GaussNewton { damping: 0.003, rank })?);
     }
     let grid = [0.001, 0.002, 0.003, 0.005, 0.01, 0.03];
     let (damping, held_out) = task.chosen(&ctx, &models[..5], 300, &grid)?;
     let held_out = Task { name: "MLP, held-out retrainings", truth: &held_out, ..task };
     add(held_out.measure(&ctx, &models[..5], &GaussNewton { damping, rank: 300 })?);
-    let cost = contributors(&ctx, &digits, &models[0], 0.003, 300)?;
+    let (x, y) = &digits.train;
+    let dual = Dual::fit(&ctx, &models[0].curvature(&ctx, x), &models[0].gradients(&ctx, x, y), 0.003, 300)?;
+    let cost = contributors(&ctx, &digits, &models[0], |o| dual.contributors(&ctx, o, CONTRIBUTORS))?;
     println!("MLP, one query of {CONTRIBUTORS} contributors: {:.2} us", cost * 1e6);
 
     let lr = npz::read(&folder.join("lr.npz"))?;
@@ -207,10 +214,17 @@ fn main() -> Result<()> {
     let logistic = [Perceptron::new(vec![Dense { weight, bias }]).context("widths chain")?];
     let truth = data::truth(&digits, &lr["loss"]);
     let task = Task { name: "logistic", digits: &digits, truth: &truth };
-    for rank in [100, 150, 200, 300, 400] {
+    add(task.measure(&ctx, &logistic, &ExactGaussNewton { damping: 1e-3 })?);
+    for rank in [100, 200, 300, 400] {
         add(task.measure(&ctx, &logistic, &GaussNewton { damping: 1e-3, rank })?);
     }
-    let cost = contributors(&ctx, &digits, &logistic[0], 1e-3, 300)?;
+    for method in [&EkFac { damping: 0.1 } as &dyn Method, &DataInf { damping: 0.1 }, &Gradients::Cosine] {
+        add(task.measure(&ctx, &logistic, method)?);
+    }
+    let (x, y) = &digits.train;
+    let curvature = logistic[0].curvature(&ctx, x);
+    let exact = Primal::fit(&ctx, &curvature, &logistic[0].gradients(&ctx, x, y), 1e-3)?;
+    let cost = contributors(&ctx, &digits, &logistic[0], |o| exact.contributors(&ctx, o, CONTRIBUTORS))?;
     println!("logistic, one query of {CONTRIBUTORS} contributors: {:.2} us", cost * 1e6);
     if let Some(path) = std::env::args().nth(1) {
         std::fs::write(path, serde_json::to_string_pretty(&table)?)?;

@@ -3,7 +3,7 @@
 //!
 //! `gather.py /tmp/repositories 16 24000` makes the text; then
 //! `cargo run --release -p attribution --example repositories -- /tmp/repositories /tmp/work [--steps N] [--subsets N] [--layers N] [--width N]
-//! [--context N] [--vocabulary N] [--rank N]`. Everything is kept in the work folder, so a run that was cut off goes on.
+//! [--context N] [--vocabulary N] [--rank N] [--own-floor PERCENT]`. Everything is kept in the work folder, so a run that was cut off goes on.
 
 use anyhow::{Context as _, Result};
 use attribution::{
@@ -32,6 +32,7 @@ struct Arguments {
     context: usize,
     vocabulary: usize,
     rank: usize,
+    own_floor: u32,
 }
 
 fn arguments() -> Result<Arguments> {
@@ -47,6 +48,7 @@ fn arguments() -> Result<Arguments> {
         context: 64,
         vocabulary: 1024,
         rank: 16,
+        own_floor: Options::default().own_floor_percent,
     };
     while let Some(flag) = rest.next() {
         let value = rest.next().with_context(|| format!("{flag} needs a value"))?;
@@ -58,6 +60,7 @@ fn arguments() -> Result<Arguments> {
             "--context" => found.context = value.parse()?,
             "--vocabulary" => found.vocabulary = value.parse()?,
             "--rank" => found.rank = value.parse()?,
+            "--own-floor" => found.own_floor = value.parse()?,
             other => anyhow::bail!("unknown flag {other}"),
         }
     }
@@ -127,7 +130,7 @@ fn main() -> Result<()> {
     let options =
         Options { rank: arguments.rank, unit_tokens: arguments.context as u32, ..Options::default() };
     let (prompt_tokens, answer_tokens) = (arguments.context / 4, arguments.context * 3 / 4);
-    let folder = arguments.work.join("cache");
+    let folder = arguments.work.join(format!("cache-{}-{}", arguments.rank, arguments.own_floor));
     let request =
         CacheRequest { model: model.clone(), documents: documents.clone(), folder: folder.clone(), options };
     let cache = commands::cache(&ctx, &request, &mut |_| {})?;

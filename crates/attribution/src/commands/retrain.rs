@@ -243,7 +243,9 @@ impl Run<'_> {
     fn totals(&self, stream: &Stream, damping: usize) -> Result<[Vec<Vec<f64>>; 3], CommandError> {
         let unit_tokens = self.unit_tokens() as u32;
         let options = Options { damping, unit_tokens, ..self.request.options };
-        let folder = self.request.folder.join(format!("cache-{damping}"));
+        let Options { rank, own_floor_percent, floor_percent, .. } = options;
+        let name = format!("cache-{damping}-{rank}-{own_floor_percent}-{floor_percent}");
+        let folder = self.request.folder.join(name);
         let language = Language::new(&self.loaded.model);
         let cache = build(self.ctx, &language, &stream.units(), &options, &folder, &mut |_| {})?;
         let mut totals: [Vec<Vec<f64>>; 3] = Default::default();

@@ -124,6 +124,11 @@ impl Dual {
 }
 
 impl Contributors {
+    /// From dense matrices of each layer, `[count, inputs * outputs]`; `like` has the layers' shapes.
+    pub(super) fn new(layers: Vec<Vec<f32>>, count: usize, like: Rows) -> Contributors {
+        Contributors { layers, count, like }
+    }
+
     /// Influence of every contributor on every query, `[queries, contributors]`.
     ///
     /// # Errors
