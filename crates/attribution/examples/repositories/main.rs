@@ -127,8 +127,12 @@ fn main() -> Result<()> {
     let (documents, held_out) = split(&arguments)?;
     let ctx = Ctx::detect();
     let model = model(ctx, &arguments, &documents)?;
-    let options =
-        Options { rank: arguments.rank, unit_tokens: arguments.context as u32, ..Options::default() };
+    let options = Options {
+        rank: arguments.rank,
+        unit_tokens: arguments.context as u32,
+        own_floor_percent: arguments.own_floor,
+        ..Options::default()
+    };
     let (prompt_tokens, answer_tokens) = (arguments.context / 4, arguments.context * 3 / 4);
     let folder = arguments.work.join(format!("cache-{}-{}", arguments.rank, arguments.own_floor));
     let request =

@@ -1,6 +1,7 @@
 //! A report as one self-contained page: bars for contributors, the answer with its spans, units with their text.
 
-use super::{EvaluateReport, QueryReport, SpansReport};
+use super::{EvaluateReport, QueryReport, RetrainReport, SpansReport, ValueReport};
+use crate::metrics::Interval;
 use crate::shares::Outcome;
 use std::fmt::Write as _;
 
@@ -44,13 +45,15 @@ pub fn query(report: &QueryReport) -> String {
             body.push_str("<p>No unit is above the noise floor: this answer owes nobody, and its data share goes to the treasury.</p><h2>Most influence below the floor</h2>");
         }
     }
-    body.push_str("<table><tr><th>contributor<th>share of pay<th><th>pay (OPEN)<th>influence</tr>");
+    body.push_str("<table><tr><th>contributor<th>share of pay<th>95 %<th><th>pay (OPEN)<th>influence</tr>");
     for c in &report.contributors {
         let _ = write!(
             body,
-            "<tr><td>{}<td>{:.1} %<td>{}<td>{}<td>{:.4}</tr>",
+            "<tr><td>{}<td>{:.1} %<td class=\"low\">{:.1} to {:.1} %<td>{}<td>{}<td>{:.4}</tr>",
             escape(&c.owner),
             100.0 * c.share,
+            100.0 * c.low,
+            100.0 * c.high,
             bar(c.share),
             c.pay,
             c.influence
@@ -89,25 +92,20 @@ pub fn query(report: &QueryReport) -> String {
     page("Who this answer owes", &body)
 }
 
-/// The page of an evaluation: a bar with its interval for each method.
-pub fn evaluation(report: &EvaluateReport) -> String {
-    let mut body = format!(
-        "<p>{} queries of held-out text, {} contributors. Right source first, with 95 % bootstrap intervals. Overlap is not influence.</p><svg width=\"640\" height=\"{}\" role=\"img\">",
-        report.queries,
-        report.owners,
-        40 * (report.methods.len() + 1)
-    );
-    let x = |value: f64| 280.0 + 340.0 * value.clamp(0.0, 1.0);
-    for (i, method) in report.methods.iter().enumerate() {
-        let (y, s) = (40 * i + 20, method.source.first);
+/// A bar with its interval for each name; `chance`, if any, is a dashed line.
+fn bars(rows: &[(&str, Interval)], chance: Option<f64>) -> String {
+    let x = |value: f64| 320.0 + 300.0 * value.clamp(0.0, 1.0);
+    let mut svg = format!("<svg width=\"680\" height=\"{}\" role=\"img\">", 40 * rows.len() + 24);
+    for (i, (name, s)) in rows.iter().enumerate() {
+        let y = 40 * i + 20;
         let _ = write!(
-            body,
-            "<text x=\"0\" y=\"{}\" font-size=\"13\">{}</text><rect x=\"280\" y=\"{}\" width=\"{:.0}\" height=\"16\" fill=\"#2f6f9f\"/>\
+            svg,
+            "<text x=\"0\" y=\"{}\" font-size=\"13\">{}</text><rect x=\"320\" y=\"{}\" width=\"{:.0}\" height=\"16\" fill=\"#2f6f9f\"/>\
              <line x1=\"{:.0}\" x2=\"{:.0}\" y1=\"{y}\" y2=\"{y}\" stroke=\"#111\" stroke-width=\"2\"/><text x=\"{:.0}\" y=\"{}\" font-size=\"12\">{:.3}</text>",
             y + 4,
-            escape(&method.method),
+            escape(name),
             y - 8,
-            x(s.value) - 280.0,
+            x(s.value) - 320.0,
             x(s.low),
             x(s.high),
             x(s.high) + 6.0,
@@ -115,21 +113,93 @@ pub fn evaluation(report: &EvaluateReport) -> String {
             s.value
         );
     }
-    let chance = report.methods.first().map_or(0.0, |m| m.source.chance);
-    let bottom = 40 * report.methods.len() + 4;
-    let _ = write!(
-        body,
-        "<line x1=\"{0:.0}\" x2=\"{0:.0}\" y1=\"0\" y2=\"{bottom}\" stroke=\"#b00\" stroke-dasharray=\"4\"/><text x=\"{0:.0}\" y=\"{1}\" font-size=\"12\" fill=\"#b00\">chance {chance:.3}</text></svg>",
-        x(chance),
-        bottom + 16
-    );
-    let _ = write!(
-        body,
-        "<p>Answers that owed nobody: {}. Median query: {:.1} ms.</p>",
+    if let Some(chance) = chance {
+        let bottom = 40 * rows.len() + 4;
+        let _ = write!(
+            svg,
+            "<line x1=\"{0:.0}\" x2=\"{0:.0}\" y1=\"0\" y2=\"{bottom}\" stroke=\"#b00\" stroke-dasharray=\"4\"/><text x=\"{0:.0}\" y=\"{1}\" font-size=\"12\" fill=\"#b00\">chance {chance:.3}</text>",
+            x(chance),
+            bottom + 16
+        );
+    }
+    svg + "</svg>"
+}
+
+/// The page of an evaluation: bars with intervals for source identification, and for LDS when models were retrained.
+pub fn evaluation(report: &EvaluateReport, retraining: Option<&RetrainReport>) -> String {
+    let rows: Vec<(&str, Interval)> =
+        report.methods.iter().map(|m| (m.method.as_str(), m.source.first)).collect();
+    let mut body = format!(
+        "<p>{} queries of held-out text, {} contributors. Right source first, with 95 % bootstrap intervals. Overlap is not influence.</p>{}\
+         <p>Answers that owed nobody: {}. Median query: {:.1} ms.</p>",
+        report.queries,
+        report.owners,
+        bars(&rows, report.methods.first().map(|m| m.source.chance)),
         report.without_evidence,
         1e3 * report.median_seconds
     );
-    page("Source identification", &body)
+    if let Some(found) = retraining {
+        let held_out: Vec<(&str, Interval)> =
+            found.methods.iter().map(|m| (m.method.as_str(), m.held_out)).collect();
+        let own: Vec<(&str, Interval)> =
+            found.methods.iter().map(|m| (m.method.as_str(), m.own_answers)).collect();
+        let names: Vec<String> = found.tried.iter().map(|t| format!("damping {}", t.ratio)).collect();
+        let tried: Vec<(&str, Interval)> =
+            names.iter().map(String::as_str).zip(found.tried.iter().map(|t| t.lds)).collect();
+        let _ = write!(
+            body,
+            "<h2>Does it predict retraining?</h2><p>{} models trained on half of the contributors. LDS: rank correlation of the sum of shares \
+             over a half with how well a model of that half does. Damping {} was chosen on every other pair of halves; these are the rest.</p>\
+             <h3>Held-out text</h3>{}<h3>The model's own answers</h3>{}<h3>Choosing the damping</h3>{}",
+            found.subsets,
+            found.chosen.ratio,
+            bars(&held_out, None),
+            bars(&own, None),
+            bars(&tried, None)
+        );
+    }
+    page("How good the attribution is", &body)
+}
+
+/// The page of a valuation: the distribution of values, and the rows likeliest to be wrong.
+pub fn value(report: &ValueReport, top: usize) -> String {
+    const BINS: usize = 40;
+    let (low, high) = match (report.rows.first(), report.rows.last()) {
+        (Some(first), Some(last)) if last.value > first.value => (first.value, last.value),
+        _ => (-1.0, 1.0),
+    };
+    let mut counts = [0usize; BINS];
+    for row in &report.rows {
+        let bin = ((row.value - low) / (high - low) * BINS as f64) as usize;
+        counts[bin.min(BINS - 1)] += 1;
+    }
+    let most = counts.iter().copied().max().unwrap_or(1).max(1);
+    let mut body = format!(
+        "<p>{} rows, worth {:.6} together. The lowest are the likeliest to be mislabelled.</p><svg width=\"640\" height=\"170\" role=\"img\">",
+        report.rows.len(),
+        report.total
+    );
+    for (bin, count) in counts.iter().enumerate() {
+        let height = 140.0 * *count as f64 / most as f64;
+        let middle = low + (bin as f64 + 0.5) / BINS as f64 * (high - low);
+        let _ = write!(
+            body,
+            "<rect x=\"{}\" y=\"{:.0}\" width=\"14\" height=\"{height:.0}\" fill=\"{}\"><title>{count} rows near {middle:.6}</title></rect>",
+            16 * bin,
+            145.0 - height,
+            if middle < 0.0 { "#b5562b" } else { "#2f6f9f" }
+        );
+    }
+    let _ = write!(
+        body,
+        "<text x=\"0\" y=\"164\" font-size=\"12\">{low:.6}</text><text x=\"640\" y=\"164\" font-size=\"12\" text-anchor=\"end\">{high:.6}</text></svg>\
+         <table><tr><th>row<th>label<th>value</tr>"
+    );
+    for row in report.rows.iter().take(top) {
+        let _ = write!(body, "<tr><td>{}<td>{}<td>{:+.6}</tr>", row.row, escape(&row.label), row.value);
+    }
+    body.push_str("</table>");
+    page("What rows are worth", &body)
 }
 
 /// The page of a span report: the answer with its matches marked.

@@ -3,17 +3,19 @@
 use super::{CommandError, cache::NAMES_FILE, cache::Names, load};
 use crate::{
     influence::{
-        cache::{Cache, CacheError},
+        cache::{Cache, CacheError, UnitMeta},
         language::{Language, answer_spans},
         query::{Attribution, UnitScore, attribute, highest},
     },
+    metrics::{BOOTSTRAP_SAMPLES, percentiles},
     shares::Outcome,
+    valuation::semivalues::Draws,
 };
 use model::Example;
 use ops::Ctx;
 use primitives::{Amount, B256};
 use serde::{Deserialize, Serialize};
-use std::path::PathBuf;
+use std::{collections::BTreeMap, path::PathBuf};
 
 /// What to ask.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -43,6 +45,10 @@ pub struct ContributorReport {
     pub influence: f64,
     /// Its part of the paid weights.
     pub share: f64,
+    /// Bounds of that part (95 %) when whole documents are drawn anew, with replacement: how much it hangs on few of them.
+    pub low: f64,
+    /// The upper one.
+    pub high: f64,
     /// What it is paid.
     pub pay: Amount,
 }
@@ -120,11 +126,17 @@ pub fn query(ctx: &Ctx, request: &QueryRequest) -> Result<QueryReport, CommandEr
             SpanReport { text, units: span.units.iter().map(unit).collect() }
         })
         .collect();
-    let contributors = got.contributors.iter().take(request.top.max(1)).map(|c| ContributorReport {
-        owner: names.owners.get(c.owner as usize).cloned().unwrap_or_default(),
-        influence: c.influence,
-        share: c.share,
-        pay: c.pay,
+    let intervals = share_intervals(cache.units(), &got.shares.weights);
+    let contributors = got.contributors.iter().take(request.top.max(1)).map(|c| {
+        let (low, high) = intervals.get(&c.owner).copied().unwrap_or((0.0, 0.0));
+        ContributorReport {
+            owner: names.owners.get(c.owner as usize).cloned().unwrap_or_default(),
+            influence: c.influence,
+            share: c.share,
+            low,
+            high,
+            pay: c.pay,
+        }
     });
     Ok(QueryReport {
         cache: got.cache,
@@ -136,6 +148,38 @@ pub fn query(ctx: &Ctx, request: &QueryRequest) -> Result<QueryReport, CommandEr
         treasury: got.shares.treasury,
         seconds,
     })
+}
+
+/// 95 % of each owner's share over bootstraps of documents; empty without evidence.
+fn share_intervals(units: &[UnitMeta], weights: &[u128]) -> BTreeMap<u32, (f64, f64)> {
+    // Only documents with weight move a share.
+    let mut documents = BTreeMap::<(u32, u32), f64>::new();
+    for (unit, weight) in units.iter().zip(weights).filter(|(_, weight)| **weight > 0) {
+        *documents.entry((unit.owner, unit.document)).or_default() += *weight as f64;
+    }
+    let documents: Vec<(u32, f64)> = documents.into_iter().map(|((owner, _), w)| (owner, w)).collect();
+    let mut shares = BTreeMap::<u32, Vec<f64>>::new();
+    for sample in 0..BOOTSTRAP_SAMPLES {
+        let mut draws = Draws::new(0, sample);
+        let mut drawn = BTreeMap::<u32, f64>::new();
+        let mut total = 0.0;
+        for _ in 0..documents.len() {
+            let (owner, weight) = documents[draws.below(documents.len() as u64) as usize];
+            *drawn.entry(owner).or_default() += weight;
+            total += weight;
+        }
+        for (owner, _) in &documents {
+            shares.entry(*owner).or_default();
+        }
+        for (owner, all) in &mut shares {
+            all.push(drawn.get(owner).map_or(0.0, |weight| weight / total));
+        }
+    }
+    let bounds = |mut all: Vec<f64>| {
+        all.sort_by(f64::total_cmp);
+        percentiles(&all)
+    };
+    shares.into_iter().map(|(owner, all)| (owner, bounds(all))).collect()
 }
 
 fn describe(cache: &Cache, names: &Names, got: &Attribution, scored: &UnitScore) -> UnitReport {
@@ -157,4 +201,30 @@ fn read_names(folder: &std::path::Path, cache: &Cache) -> Result<Names, CacheErr
     let empty = Names { owners: vec![], documents: vec![], units: vec![] };
     let names: Names = serde_json::from_slice(&text).unwrap_or(empty.clone());
     Ok(if names.units.len() == cache.units().len() { names } else { empty })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_share_that_hangs_on_one_document_is_less_sure_than_one_of_many() {
+        let unit = |document: u32, owner: u32| UnitMeta {
+            id: B256::ZERO,
+            document,
+            owner,
+            tokens: 1,
+            novelty: crate::shares::NOVELTY_ONE,
+        };
+        // Owner 0: one document of weight 20. Owner 1: twenty of weight 1. Owner 2 has no weight.
+        let units: Vec<UnitMeta> = (0..22).map(|d| unit(d, u32::from(d > 0) + u32::from(d == 21))).collect();
+        let weights: Vec<u128> =
+            (0..22).map(|d| [20, 1, 0][usize::from(d > 0) + usize::from(d == 21)]).collect();
+        let found = share_intervals(&units, &weights);
+        let (low, high) = found[&0];
+        assert!(low == 0.0 && high > 0.6 && high < 1.0, "{found:?}");
+        assert!(!found.contains_key(&2));
+        assert_eq!(found[&1].0, 1.0 - high);
+        assert!(share_intervals(&units, &[0; 22]).is_empty());
+    }
 }

@@ -3,8 +3,12 @@
 use crate::output::{Output, table};
 use anyhow::{Context as _, bail};
 use attribution::{
-    commands::{self, CacheRequest, EvaluateRequest, QueryRequest, SpansRequest, ValueRequest, html},
-    influence::cache::{Options, Stage},
+    commands::{
+        self, CacheRequest, EvaluateReport, EvaluateRequest, QueryRequest, RetrainReport, RetrainRequest,
+        SpansReport, SpansRequest, ValueRequest, html,
+    },
+    influence::cache::{Cache, DAMPING_GRID, Options, Stage},
+    metrics::Interval,
 };
 use clap::Subcommand;
 use primitives::Amount;
@@ -60,7 +64,8 @@ enum Action {
         #[arg(long, value_name = "FILE")]
         html: Option<PathBuf>,
     },
-    /// Measure on held-out documents how often the right source is named, beside BM25 and chance
+    /// Measure on held-out documents how often the right source is named, beside BM25 and chance; with --retrain also how well shares
+    /// predict what training without half of the contributors does, and which damping to choose
     Evaluate {
         /// Folder of the model
         model: PathBuf,
@@ -79,6 +84,18 @@ enum Action {
         /// Queries of one document at most
         #[arg(long, default_value_t = 2)]
         per_document: usize,
+        /// Models to train again, each without half of the contributors; a multiple of four, at least eight
+        #[arg(long, value_name = "N")]
+        retrain: Option<usize>,
+        /// Steps of each retraining: half of what the model itself was trained for
+        #[arg(long, default_value_t = 200)]
+        steps: u64,
+        /// Units of a step
+        #[arg(long, default_value_t = 16)]
+        batch: usize,
+        /// Where retrainings are kept; a run that was cut off goes on
+        #[arg(long, value_name = "FOLDER", default_value = "retrained")]
+        work: PathBuf,
         /// Also write a page with pictures
         #[arg(long, value_name = "FILE")]
         html: Option<PathBuf>,
@@ -108,6 +125,9 @@ enum Action {
         /// Rows to show
         #[arg(long, default_value_t = 20)]
         top: usize,
+        /// Also write a page with pictures
+        #[arg(long, value_name = "FILE")]
+        html: Option<PathBuf>,
     },
 }
 
@@ -151,13 +171,14 @@ pub fn run(arguments: Arguments, output: &Output) -> anyhow::Result<()> {
             let report = commands::query(&ctx, &request)?;
             write_page(page.as_deref(), || html::query(&report), output)?;
             output.result(&report, || {
-                let rows: Vec<[String; 4]> = report
+                let rows: Vec<[String; 5]> = report
                     .contributors
                     .iter()
                     .map(|c| {
                         [
                             c.owner.clone(),
                             format!("{:.2} %", 100.0 * c.share),
+                            format!("{:.1} to {:.1} %", 100.0 * c.low, 100.0 * c.high),
                             c.pay.to_string(),
                             format!("{:.3}", c.influence),
                         ]
@@ -166,7 +187,7 @@ pub fn run(arguments: Arguments, output: &Output) -> anyhow::Result<()> {
                 if rows.is_empty() {
                     return "nobody: no influence above the noise floor".into();
                 }
-                table(["CONTRIBUTOR", "SHARE", "PAID (OPEN)", "INFLUENCE"], &rows)
+                table(["CONTRIBUTOR", "SHARE", "95 %", "PAID (OPEN)", "INFLUENCE"], &rows)
             });
         }
         Action::Evaluate {
@@ -177,24 +198,60 @@ pub fn run(arguments: Arguments, output: &Output) -> anyhow::Result<()> {
             prompt_tokens,
             answer_tokens,
             per_document,
+            retrain,
+            steps,
+            batch,
+            work,
             html: page,
         } => {
+            let options = Cache::open(&cache)?.commitment().options;
             let request = EvaluateRequest {
-                model,
+                model: model.clone(),
                 cache,
-                documents,
-                held_out,
+                documents: documents.clone(),
+                held_out: held_out.clone(),
                 prompt_tokens,
                 answer_tokens,
                 per_document,
             };
-            let report = commands::evaluate(&ctx, &request, &mut |done, total| {
+            let overwrite = |text: String| {
                 if std::io::stderr().is_terminal() {
-                    output.overwrite(format!("{done} of {total} queries"));
+                    output.overwrite(text);
                 }
+            };
+            let report = commands::evaluate(&ctx, &request, &mut |done, total| {
+                overwrite(format!("{done} of {total} queries"));
             })?;
-            write_page(page.as_deref(), || html::evaluation(&report), output)?;
-            output.result(&report, || serde_json::to_string_pretty(&report).unwrap_or_default());
+            let retrained = match retrain {
+                None => None,
+                Some(subsets) => {
+                    let request = RetrainRequest {
+                        model,
+                        documents,
+                        held_out,
+                        folder: work,
+                        subsets,
+                        steps,
+                        batch,
+                        options,
+                        dampings: (0..DAMPING_GRID.len()).collect(),
+                        prompt_tokens,
+                        answer_tokens,
+                        per_document,
+                    };
+                    Some(commands::retrain(&ctx, &request, &mut |done, total| {
+                        overwrite(format!("{done} of {total} retrainings"));
+                    })?)
+                }
+            };
+            overwrite(String::new());
+            let report = Evaluation { sources: report, retraining: retrained };
+            write_page(
+                page.as_deref(),
+                || html::evaluation(&report.sources, report.retraining.as_ref()),
+                output,
+            )?;
+            output.result(&report, || report.table());
         }
         Action::Spans { documents, answer, index, html: page } => {
             let report = commands::spans(&SpansRequest {
@@ -204,13 +261,14 @@ pub fn run(arguments: Arguments, output: &Output) -> anyhow::Result<()> {
                 options: Default::default(),
             })?;
             write_page(page.as_deref(), || html::spans(&report, &answer), output)?;
-            output.result(&report, || serde_json::to_string_pretty(&report).unwrap_or_default());
+            output.result(&report, || spans_table(&report, &answer));
         }
-        Action::Value { train, test, neighbours, top } => {
+        Action::Value { train, test, neighbours, top, html: page } => {
             if neighbours == 0 {
                 bail!("--neighbours must be at least 1");
             }
             let report = commands::value(&ValueRequest { train, test, neighbours })?;
+            write_page(page.as_deref(), || html::value(&report, top), output)?;
             output.result(&report, || {
                 let rows: Vec<[String; 3]> = report
                     .rows
@@ -223,6 +281,83 @@ pub fn run(arguments: Arguments, output: &Output) -> anyhow::Result<()> {
         }
     }
     Ok(())
+}
+
+/// What `evaluate` says.
+#[derive(Debug, serde::Serialize)]
+struct Evaluation {
+    sources: EvaluateReport,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retraining: Option<RetrainReport>,
+}
+
+fn interval(of: &Interval) -> String {
+    format!("{:.3} [{:.3}, {:.3}]", of.value, of.low, of.high)
+}
+
+impl Evaluation {
+    fn table(&self) -> String {
+        let EvaluateReport { queries, owners, methods, without_evidence, median_seconds } = &self.sources;
+        let rows: Vec<[String; 3]> = methods
+            .iter()
+            .map(|m| [m.method.clone(), interval(&m.source.first), interval(&m.source.reciprocal_rank)])
+            .collect();
+        let mut text = format!(
+            "{queries} queries, {owners} contributors, chance {:.3}; {without_evidence} answers owed nobody; {:.1} ms a query\n{}",
+            1.0 / *owners as f64,
+            1e3 * median_seconds,
+            table(["METHOD", "RIGHT SOURCE FIRST [95 %]", "RECIPROCAL RANK [95 %]"], &rows)
+        );
+        let Some(RetrainReport { subsets, queries, tried, chosen, methods, .. }) = &self.retraining else {
+            return text;
+        };
+        let rows: Vec<[String; 2]> = tried.iter().map(|t| [t.ratio.to_string(), interval(&t.lds)]).collect();
+        text += &format!(
+            "\n\n{subsets} retrainings on half of the contributors. Damping, by the LDS of paid weights on every other pair:\n{}\n",
+            table(["DAMPING", "LDS [95 %]"], &rows)
+        );
+        let rows: Vec<[String; 3]> = methods
+            .iter()
+            .map(|m| [m.method.clone(), interval(&m.held_out), interval(&m.own_answers)])
+            .collect();
+        text += &format!(
+            "\nChosen: {} (--damping {}). On the other pairs, over {} held-out texts and {} own answers:\n{}",
+            chosen.ratio,
+            chosen.damping,
+            queries.0,
+            queries.1,
+            table(["METHOD", "LDS, HELD-OUT [95 %]", "LDS, OWN ANSWERS [95 %]"], &rows)
+        );
+        text
+    }
+}
+
+/// Characters of a match that are shown.
+const MATCH_CHARS: usize = 60;
+
+fn spans_table(report: &SpansReport, answer: &str) -> String {
+    let rows: Vec<[String; 4]> = report
+        .report
+        .matches
+        .iter()
+        .map(|found| {
+            let text = answer.get(found.bytes.clone()).unwrap_or_default();
+            let source = found.sources.first().and_then(|s| report.documents.get(s.document as usize));
+            [
+                text.chars().take(MATCH_CHARS).collect::<String>().replace(char::is_control, " "),
+                found.occurrences.to_string(),
+                format!("{} bits", found.rarity_bits),
+                source.cloned().unwrap_or_default(),
+            ]
+        })
+        .collect();
+    if rows.is_empty() {
+        return "no verbatim overlap".into();
+    }
+    format!(
+        "{}\nverbatim overlap corroborates; it is not influence and never pays",
+        table(["TEXT", "TIMES", "RARITY", "FIRST IN"], &rows)
+    )
 }
 
 fn write_page(path: Option<&Path>, page: impl FnOnce() -> String, output: &Output) -> anyhow::Result<()> {
