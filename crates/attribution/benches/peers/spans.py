@@ -29,7 +29,7 @@ with tempfile.TemporaryDirectory() as folder:
     )
     built = time.perf_counter() - start
     held = sum(os.path.getsize(os.path.join(index, f)) for f in os.listdir(index))
-    engine = InfiniGramEngine(index_dir=index, eos_token_id=255, vocab_size=255, version=4, token_dtype="u8")
+    engine = InfiniGramEngine(index_dir=index, eos_token_id=255, vocab_size=256, version=4, token_dtype="u8")
     times, found = [], 0
     for query in queries:
         ids = list(query.encode())
