@@ -105,5 +105,3 @@ sol! {
         error RevenueLimit(address operator, uint256 unsettled, uint256 limit);
     }
 }
-
-pub use crate::addresses::escrow;

@@ -22,7 +22,8 @@ pub struct Account {
 }
 
 impl Account {
-    fn to_word(self) -> B256 {
+    /// The word of an account; zero for an empty one.
+    pub fn to_word(self) -> B256 {
         let mut word = [0u8; 32];
         word[..16].copy_from_slice(&self.balance.0.to_be_bytes());
         word[16..24].copy_from_slice(&self.nonce.to_be_bytes());

@@ -17,6 +17,9 @@ pub struct BlockEnv {
     pub base_fee: u128,
     /// Account of the proposing validator; receives the tips.
     pub proposer: Address,
+    /// Accounts of the validators whose signatures on the parent this block carries, one for each signature, in the
+    /// order of the validators' keys. Empty when it carries none (block 1).
+    pub signers: Vec<Address>,
     /// Most gas a block may use.
     pub gas_limit: u64,
 }

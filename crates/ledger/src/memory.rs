@@ -48,6 +48,7 @@ impl MemoryLedger {
             parent_hash: genesis.hash(),
             base_fee: genesis.base_fee,
             proposer: genesis.validators[0].account,
+            signers: genesis.validators.iter().map(|validator| validator.account).collect(),
             gas_limit: genesis.gas_limit,
         };
         let mut accounts: BTreeSet<_> = genesis.allocations.keys().copied().collect();

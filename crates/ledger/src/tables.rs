@@ -126,10 +126,10 @@ pub enum TableId {
     Books = 0x0600,
     /// The running period of the validators' pay.
     Period = 0x0601,
-    /// Validators that proposed in the running period.
-    ProposerList = 0x0602,
+    /// Accounts of validators that signed in the running period.
+    SignerList = 0x0602,
     /// Blocks proposed in the running period, by validator.
-    Proposed = 0x0603,
+    Signed = 0x0603,
 }
 
 /// Units burned so far.
@@ -238,7 +238,7 @@ pub const VESTINGS: Table<Address, VestingRecord> = Table::new(TableId::Vesting)
 pub const BOOKS: Table<(), BooksRecord> = Table::new(TableId::Books);
 /// The running period of the validators' pay.
 pub const PERIOD: Table<(), PeriodRecord> = Table::new(TableId::Period);
-/// Validators that proposed in the running period.
-pub const PROPOSER_LIST: ListTable<()> = ListTable::new(TableId::ProposerList);
-/// Blocks proposed in the running period.
-pub const PROPOSED: WordTable<Address> = WordTable::new(TableId::Proposed);
+/// Accounts of validators that signed in the running period.
+pub const SIGNER_LIST: ListTable<()> = ListTable::new(TableId::SignerList);
+/// Signatures of an account's validators in the running period.
+pub const SIGNED: WordTable<Address> = WordTable::new(TableId::Signed);

@@ -16,8 +16,8 @@
 //!   that fees ever burned and paid in, less what was paid.
 //! - [`spend`]: from what is free, by governance alone.
 //! - [`pay_auditor`]: from the auditors' pot, by disputes alone.
-//! - [`end_block`]: counts the proposer; once an epoch the validators' pot goes to those who proposed, in proportion to their blocks. What rounding
-//!   leaves stays in the pot.
+//! - [`end_block`]: counts whose signatures on the parent the block carries; once an epoch the validators' pot goes to those who signed, in
+//!   proportion to their signatures. What rounding leaves stays in the pot, and so does all of it when nobody signed.
 //!
 //! # Who may
 //! From outside there are only views: no call spends or sets.

@@ -30,8 +30,8 @@ record! {
     pub struct PeriodRecord {
         /// When it began, in seconds.
         pub started_at: u64,
-        /// Blocks counted in it.
-        pub blocks: u64,
+        /// Signatures counted in it.
+        pub signatures: u64,
     }
 }
 

@@ -132,20 +132,41 @@ fn pots_are_not_free_to_spend() {
 }
 
 #[test]
-fn validators_are_paid_by_the_blocks_they_proposed() {
+fn validators_are_paid_by_the_blocks_they_signed_and_not_by_those_they_proposed() {
     let mut state = state();
     receive_into(&mut state, Income { validators: Amount(1_000), ..Income::default() });
     let mut block = chain().block;
     let (often, seldom) = (Address::repeat_byte(0xa1), Address::repeat_byte(0xa2));
     let hour = Parameter::EpochSeconds.default_value();
+    // Who proposes all blocks and signs none gets nothing.
+    block.proposer = Address::repeat_byte(0xa3);
     for i in 0..4 {
-        block.proposer = if i == 1 { seldom } else { often };
+        block.signers = if i % 2 == 0 { vec![often, seldom] } else { vec![often, often] };
         block.timestamp_ms += 1_000 * (hour / 3);
         end_block(&mut state, &block).expect("a block ends");
     }
     assert_eq!(account::balance(&mut state, often), Ok(Amount(750)));
     assert_eq!(account::balance(&mut state, seldom), Ok(Amount(250)));
+    assert_eq!(account::balance(&mut state, block.proposer), Ok(Amount(0)));
     assert_eq!(books(&mut state).map(|b| (b.validators, b.to_validators)), Ok((Amount(0), Amount(1_000))));
+}
+
+#[test]
+fn a_pot_that_nobody_signed_for_waits() {
+    let mut state = state();
+    receive_into(&mut state, Income { validators: Amount(10), ..Income::default() });
+    let mut block = chain().block;
+    let hour_ms = 1_000 * Parameter::EpochSeconds.default_value();
+    block.signers = Vec::new();
+    for _ in 0..3 {
+        block.timestamp_ms += hour_ms;
+        end_block(&mut state, &block).expect("a block ends");
+    }
+    assert_eq!(books(&mut state).map(|b| b.validators), Ok(Amount(10)));
+    block.signers = vec![OWNER];
+    block.timestamp_ms += hour_ms;
+    end_block(&mut state, &block).expect("a block ends");
+    assert_eq!(account::balance(&mut state, OWNER), Ok(Amount(10)));
 }
 
 #[test]
@@ -161,13 +182,13 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(32))]
 
     #[test]
-    fn validators_never_get_more_than_their_pot(pot in 0u128..1_000_000, proposers in prop::collection::vec(0u8..5, 1..40)) {
+    fn validators_never_get_more_than_their_pot(pot in 0u128..1_000_000, signed in prop::collection::vec(prop::collection::vec(0u8..5, 0..4), 1..40)) {
         let mut state = state();
         receive_into(&mut state, Income { validators: Amount(pot), ..Income::default() });
         let mut block = MemoryLedger::with_holders(&[OWNER]).block;
         let hour_ms = 1_000 * Parameter::EpochSeconds.default_value();
-        for (i, proposer) in proposers.iter().enumerate() {
-            block.proposer = Address::repeat_byte(0xa0 + proposer);
+        for (i, signers) in signed.iter().enumerate() {
+            block.signers = signers.iter().map(|signer| Address::repeat_byte(0xa0 + signer)).collect();
             block.timestamp_ms += hour_ms / 10 * (1 + i as u64 % 3);
             end_block(&mut state, &block).expect("a block ends");
         }

@@ -1,4 +1,6 @@
-//! The validators' pay: a pot that fills with fees and is divided once an epoch in proportion to the blocks proposed.
+//! The validators' pay: a pot that fills with fees and is divided once an epoch in proportion to the blocks signed.
+//!
+//! A block carries the certificate of its parent, so who signed is known to every node alike (`docs/decisions/0003`).
 
 use super::{
     parameters::Parameter,
@@ -8,45 +10,48 @@ use crate::{
     env::BlockEnv,
     error::{Error, Result},
     storage::State,
-    tables::{BOOKS, PERIOD, PROPOSED, PROPOSER_LIST},
+    tables::{BOOKS, PERIOD, SIGNED, SIGNER_LIST},
 };
 use alloy_primitives::{Address, U256};
 use interfaces::{addresses::TREASURY, treasury::ITreasury};
 use primitives::Amount;
 
-/// Counts the block's proposer and pays out when the period is over.
+/// Counts who signed the parent and pays out when the period is over.
 pub fn end_block(state: &mut State, block: &BlockEnv) -> Result<()> {
-    if block.proposer.is_zero() {
-        return Ok(());
-    }
     let mut period = PERIOD.get(state, &())?.unwrap_or_default();
     let length = Parameter::EpochSeconds.get(state)?;
-    let proposed = PROPOSED.get(state, &block.proposer)?;
-    if proposed.is_zero() {
-        PROPOSER_LIST.push(state, &(), block.proposer.into_word())?;
+    // Nobody can hold what the zero address is paid.
+    for signer in block.signers.iter().filter(|signer| !signer.is_zero()) {
+        let signed = SIGNED.get(state, signer)?;
+        if signed.is_zero() {
+            SIGNER_LIST.push(state, &(), signer.into_word())?;
+        }
+        SIGNED.set(state, signer, signed + U256::from(1))?;
+        period.signatures += 1;
     }
-    PROPOSED.set(state, &block.proposer, proposed + U256::from(1))?;
-    period.blocks += 1;
     if period.started_at == 0 {
         period.started_at = block.seconds();
     }
     if block.seconds() >= period.started_at.saturating_add(length) {
-        pay(state, period.blocks)?;
-        period = PeriodRecord { started_at: block.seconds(), blocks: 0 };
+        pay(state, period.signatures)?;
+        period = PeriodRecord { started_at: block.seconds(), signatures: 0 };
     }
     PERIOD.put(state, &(), &period)
 }
 
 /// Divides the pot; each part is rounded down and what is left stays in the pot.
-fn pay(state: &mut State, blocks: u64) -> Result<()> {
+fn pay(state: &mut State, signatures: u64) -> Result<()> {
+    if signatures == 0 {
+        return Ok(());
+    }
     let mut books = books(state)?;
     let pot = books.validators;
-    for index in 0..PROPOSER_LIST.len(state, &())? {
-        let word = PROPOSER_LIST.get(state, &(), index)?.unwrap_or_default();
+    for index in 0..SIGNER_LIST.len(state, &())? {
+        let word = SIGNER_LIST.get(state, &(), index)?.unwrap_or_default();
         let validator = Address::from_word(word);
-        let proposed: u128 = PROPOSED.get(state, &validator)?.saturating_to();
-        PROPOSED.set(state, &validator, U256::ZERO)?;
-        let amount = pot.mul_div(proposed, u128::from(blocks)).ok_or_else(Error::overflow)?;
+        let signed: u128 = SIGNED.get(state, &validator)?.saturating_to();
+        SIGNED.set(state, &validator, U256::ZERO)?;
+        let amount = pot.mul_div(signed, u128::from(signatures)).ok_or_else(Error::overflow)?;
         if amount == Amount::ZERO {
             continue;
         }
@@ -56,7 +61,7 @@ fn pay(state: &mut State, blocks: u64) -> Result<()> {
         crate::token::move_tokens(state, TREASURY, validator, amount)?;
         state.emit(TREASURY, ITreasury::ValidatorPaid { validator, amount: amount.to_word() })?;
     }
-    PROPOSER_LIST.clear(state, &())?;
+    SIGNER_LIST.clear(state, &())?;
     if books.validators != pot {
         BOOKS.put(state, &(), &books)?;
     }

@@ -128,7 +128,7 @@ pub struct Plain {
     pub grants: BTreeMap<(Address, u64), (u128, u128)>,
     pub validators_pot: u128,
     pub auditors_pot: u128,
-    pub proposer: Address,
+    pub signer: Address,
     pub period_start: u64,
     pub channels: BTreeMap<(Address, usize), Channel>,
     pub claimed: BTreeMap<(Address, usize), u128>,
@@ -195,7 +195,7 @@ impl Plain {
         true
     }
 
-    /// The end of a block: the only proposer gets the whole pot once an epoch.
+    /// The end of a block: the only signer gets the whole pot once an epoch.
     pub fn end_block(&mut self) {
         if self.period_start == 0 {
             self.period_start = self.now;
@@ -203,9 +203,9 @@ impl Plain {
         if self.now >= self.period_start + EPOCH {
             self.period_start = self.now;
             let pot = std::mem::take(&mut self.validators_pot);
-            let proposer = self.proposer;
+            let signer = self.signer;
             if pot > 0 {
-                self.pay(Purse::Treasury, proposer, pot);
+                self.pay(Purse::Treasury, signer, pot);
             }
         }
     }

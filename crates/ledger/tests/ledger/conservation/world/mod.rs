@@ -119,7 +119,7 @@ impl World {
                 plain::Datanet { creator: people[1], curated: true, rate: 1 },
             ],
             developers: vec![people[0], people[1]],
-            proposer: ledger.block.proposer,
+            signer: ledger.block.signers[0],
             ..Plain::default()
         };
         World {
