@@ -6,13 +6,15 @@
 //! 1. R0: `0 < time - parent's time <= 10 s` (then it *waits* until its clock reaches that time),
 //! 2. the base fee follows from the parent, the proposer is the leader's account, the next validators are known,
 //! 3. every transaction decodes, is signed for this chain, and can be included where it stands,
-//! 4. gas used, receipts root and state root are those of its own execution.
+//! 4. the votes it carries are a certificate of its parent, or none,
+//! 5. gas used, receipts root and state root are those of its own execution.
 
 use crate::{
     block::{Block, Digest, Header, MAX_STEP_MS, RoundContext, Scheme, transactions_root},
     execution::{Executed, Execution, fill},
     mempool::Mempool,
     network_rules::Rules,
+    participation::{Participation, signers},
     receipt::Outcome,
     state::{Databases, Runtime},
 };
@@ -76,6 +78,8 @@ pub struct Application {
     pub genesis: Block,
     /// What is fixed by the genesis file.
     pub rules: Arc<Rules>,
+    /// Who signed which block.
+    pub participation: Arc<Participation>,
     /// Where proposals take transactions from.
     pub mempool: Arc<Mempool>,
     /// Executed, not yet final.
@@ -109,7 +113,9 @@ impl Application {
         let parent = &parent.header;
         let proposer = self.rules.reward_account(&context.leader)?;
         let timestamp_ms = now_ms(runtime).clamp(parent.timestamp_ms + 1, parent.timestamp_ms + MAX_STEP_MS);
-        let env = self.rules.env(parent, parent_digest, timestamp_ms, proposer);
+        let parent_votes = self.participation.votes(&parent_digest);
+        let signers = signers(&self.rules, &parent_votes, &parent_digest).ok()?;
+        let env = self.rules.env(parent, parent_digest, timestamp_ms, proposer, signers);
         let base_fee = env.base_fee;
         let started = runtime.current();
         let out_of_time = || runtime.current().duration_since(started).is_ok_and(|spent| spent > BUILD_LIMIT);
@@ -136,6 +142,7 @@ impl Application {
             transactions_root: transactions_root(&transactions),
             receipts_root: executed.outcome.tree().root(),
             next_validators: self.rules.validators_hash,
+            parent_votes,
         };
         self.remember(header.digest(), &header, executed);
         Some(Proposed { block: Block { header, transactions }, merkleized: sealed })
@@ -153,7 +160,12 @@ impl Application {
     ) -> Result<<Databases<E> as DatabaseSet<E>>::Merkleized, &'static str> {
         let header = &block.header;
         self.rules.check_header(header, parent, parent_digest)?;
-        let env = self.rules.env(parent, parent_digest, header.timestamp_ms, header.proposer);
+        let signers = signers(&self.rules, &header.parent_votes, &parent_digest)?;
+        // A finalized block's were checked by the quorum that voted for it.
+        if finality == Finality::Candidate && !self.participation.verify(&header.parent_votes) {
+            return Err("parent votes");
+        }
+        let env = self.rules.env(parent, parent_digest, header.timestamp_ms, header.proposer, signers);
         if env.base_fee != header.base_fee {
             return Err("base fee");
         }

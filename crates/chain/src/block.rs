@@ -13,8 +13,10 @@
 //! | `gas_used`, `receipts_root` | execution |
 //! | `state_root` | the canonical root of the state database, checked by every verifier |
 //! | `ops_root`, `range` | what peer state sync streams against |
+//! | `parent_votes` | the certificate of the parent, which says who signed it ([`crate::participation`]) |
 //! | `next_validators` | the set that signs the next epoch (the handover chain of light clients) |
 
+use crate::network_rules::MAX_VALIDATORS;
 use alloy_primitives::{Address, B256};
 use bytes::{BufMut, Bytes};
 use commonware_codec::{
@@ -51,6 +53,9 @@ pub const MAX_TRANSACTION_BYTES: usize = 128 << 10;
 /// Furthest a block's time may lie past its parent's (RULEBOOK R0).
 pub const MAX_STEP_MS: u64 = 10_000;
 
+/// Bytes that a certificate of the largest set can have: a signature and a bit for each, and the proposal.
+pub const MAX_CERTIFICATE_BYTES: usize = MAX_VALIDATORS * 72 + 256;
+
 const HEADER_DOMAIN: &[u8] = b"openledger/header/v1";
 
 /// Everything a certificate speaks for, without the transactions themselves.
@@ -82,6 +87,8 @@ pub struct Header {
     pub receipts_root: B256,
     /// Hash of the validator set that signs the next epoch.
     pub next_validators: B256,
+    /// Encoded certificate of the parent, empty when the leader had none.
+    pub parent_votes: Bytes,
 }
 
 impl Header {
@@ -128,6 +135,7 @@ impl Block {
                 transactions_root: transactions_root(&[]),
                 receipts_root: B256::ZERO,
                 next_validators,
+                parent_votes: Bytes::new(),
             },
             transactions: Vec::new(),
         }
@@ -156,6 +164,7 @@ impl Write for Header {
         self.transactions_root.0.write(buf);
         self.receipts_root.0.write(buf);
         self.next_validators.0.write(buf);
+        self.parent_votes.write(buf);
     }
 }
 
@@ -163,7 +172,7 @@ const FIXED_BYTES: usize = Digest::SIZE * 3 + 8 * 3 + 16 + 20 + 32 * 3;
 
 impl EncodeSize for Header {
     fn encode_size(&self) -> usize {
-        self.context.encode_size() + FIXED_BYTES + self.range.encode_size()
+        self.context.encode_size() + FIXED_BYTES + self.range.encode_size() + self.parent_votes.encode_size()
     }
 }
 
@@ -184,6 +193,7 @@ impl Read for Header {
             transactions_root: B256::from(<[u8; 32]>::read(buf)?),
             receipts_root: B256::from(<[u8; 32]>::read(buf)?),
             next_validators: B256::from(<[u8; 32]>::read(buf)?),
+            parent_votes: Bytes::read_cfg(buf, &RangeCfg::from(0..=MAX_CERTIFICATE_BYTES))?,
         })
     }
 }
@@ -191,7 +201,9 @@ impl Read for Header {
 /// Most bytes of an encoded header.
 pub const MAX_HEADER_BYTES: usize = <RoundContext as MaxEncodeSize>::MAX_ENCODE_SIZE
     + FIXED_BYTES
-    + <NonEmptyRange<Location> as MaxEncodeSize>::MAX_ENCODE_SIZE;
+    + <NonEmptyRange<Location> as MaxEncodeSize>::MAX_ENCODE_SIZE
+    + MAX_CERTIFICATE_BYTES
+    + 5;
 
 impl Write for Block {
     fn write(&self, buf: &mut impl BufMut) {

@@ -60,7 +60,8 @@ pub struct NodeConfig {
     pub heartbeat: Duration,
     /// Whether a new node fetches state instead of replaying all blocks.
     pub state_sync: bool,
-    /// Blocks to keep beyond what consensus needs; `None` keeps all.
+    /// Newest blocks to keep, at least [`crate::node::MIN_KEPT_BLOCKS`]; `None` keeps all. Consensus frees its own copies
+    /// in sections of 4,096 blocks.
     pub keep_blocks: Option<usize>,
     /// Threads for consensus and JSON-RPC.
     pub threads: usize,

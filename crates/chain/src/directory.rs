@@ -49,7 +49,7 @@ pub struct DataDirectory {
 
 const IDENTITY_FILE: &str = "network";
 /// Version of the layout of everything under the directory.
-const LAYOUT: &str = "openledger-data-v1";
+const LAYOUT: &str = "openledger-data-v2";
 
 impl DataDirectory {
     /// Opens or creates `path` for the network `genesis_hash` and keeps other processes out.

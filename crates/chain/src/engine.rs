@@ -15,6 +15,7 @@ use crate::{
     mempool::Mempool,
     network_rules::Rules,
     pace::{Pace, Paced},
+    participation::Participation,
     state::{Database, Databases, Runtime, Slot, Word},
 };
 use commonware_broadcast::buffered;
@@ -152,7 +153,7 @@ where
     else {
         panic!("the engine needs {CHANNEL_COUNT} channels")
     };
-    let cache = CacheRef::new(CACHE_PAGE_BYTES, CACHE_PAGES);
+    let cache = page_cache();
 
     let resolver = marshal_resolver::init(
         context.child("marshal_resolver"),
@@ -209,8 +210,11 @@ where
         retry_timeout: NZDuration!(Duration::from_millis(100)),
     });
     probe.start(probing);
+    let mut consensus_floor = simplex::config::Floor::Genesis(genesis_digest);
     if plan.should_sync(config.state_sync) {
         let floor = probe_mailbox.subscribe().await.expect("the probe outlives its subscribers");
+        // A validator that lost its files must not vote again in rounds it may have voted in.
+        consensus_floor = simplex::config::Floor::Finalized(floor.clone());
         plan = plan.set_floor(floor).await;
     }
     let (marshal_actor, marshal, floor) = MarshalActor::<_, Standard<Block>, _, _, _, _, _>::init(
@@ -254,8 +258,15 @@ where
         );
     state_actor.start(state_sync);
 
-    let application =
-        Application { genesis, rules, mempool: mempool.clone(), pending: Arc::default(), sink: config.sink };
+    let participation = Arc::new(Participation::new(rules.clone()));
+    let application = Application {
+        genesis,
+        rules,
+        participation: participation.clone(),
+        mempool: mempool.clone(),
+        pending: Arc::default(),
+        sink: config.sink,
+    };
     let pending = application.pending.clone();
     let (stateful, stateful_mailbox) = Stateful::new(
         context.child("stateful"),
@@ -301,12 +312,12 @@ where
             blocker,
             automaton: paced,
             relay: deferred.clone(),
-            reporter: Watch { inner: deferred, sink: config.evidence },
+            reporter: Watch { inner: deferred, sink: config.evidence, participation },
             strategy: Sequential,
             partition: format!("{partition}-simplex"),
             mailbox_size: MAILBOX,
             epoch: Epoch::zero(),
-            floor: simplex::config::Floor::Genesis(genesis_digest),
+            floor: consensus_floor,
             replay_buffer: WRITE_BUFFER_BYTES,
             write_buffer: WRITE_BUFFER_BYTES,
             page_cache: cache,
@@ -349,7 +360,13 @@ fn archive<C>(
     }
 }
 
-fn database_config(partition: &str, cache: CacheRef) -> FixedConfig<EightCap, Sequential> {
+/// Pages of files in memory, shared by everything one validator reads.
+pub fn page_cache() -> CacheRef {
+    CacheRef::new(CACHE_PAGE_BYTES, CACHE_PAGES)
+}
+
+/// How the state database lies on disk, in files named after `partition`.
+pub fn database_config(partition: &str, cache: CacheRef) -> FixedConfig<EightCap, Sequential> {
     FixedConfig {
         merkle_config: MerkleConfig {
             journal_partition: format!("{partition}-state-merkle"),

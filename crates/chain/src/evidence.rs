@@ -1,6 +1,9 @@
-//! Keeps the evidence of equivocation that consensus finds, for slashing.
+//! Listens to consensus: keeps the evidence of equivocation that it finds, for slashing, and its certificates.
 
-use crate::block::{Digest, Scheme};
+use crate::{
+    block::{Digest, Scheme},
+    participation::{Certificate, Participation},
+};
 use commonware_actor::Feedback;
 use commonware_codec::Encode as _;
 use commonware_consensus::{Reporter, simplex::types::Activity};
@@ -12,11 +15,12 @@ pub trait EvidenceSink: Send + Sync + 'static {
     fn conflict(&self, evidence: Vec<u8>);
 }
 
-/// Passes every activity on, and evidence to the sink.
+/// Passes every activity on, evidence to the sink and certificates to the count of participation.
 #[derive(Clone)]
 pub struct Watch<R> {
     pub(crate) inner: R,
     pub(crate) sink: Arc<dyn EvidenceSink>,
+    pub(crate) participation: Arc<Participation>,
 }
 
 impl<R: Reporter<Activity = Activity<Scheme, Digest>>> Reporter for Watch<R> {
@@ -30,6 +34,15 @@ impl<R: Reporter<Activity = Activity<Scheme, Digest>>> Reporter for Watch<R> {
                 | Activity::NullifyFinalize(_)
         ) {
             self.sink.conflict(activity.encode().to_vec());
+        }
+        match &activity {
+            Activity::Notarization(votes) => {
+                self.participation.learn(Certificate::Notarization(votes.clone()));
+            }
+            Activity::Finalization(votes) => {
+                self.participation.learn(Certificate::Finalization(votes.clone()));
+            }
+            _ => {}
         }
         self.inner.report(activity)
     }

@@ -6,7 +6,7 @@
 //! |---|---|
 //! | [`node`] | starts everything in threads of its own, or says what is wrong first |
 //! | [`engine`], [`network`], [`pace`], [`evidence`] | consensus, its peers, its rhythm, its faults |
-//! | [`application`], [`execution`], [`network_rules`] | what a valid block is, and what it does to the state |
+//! | [`application`], [`execution`], [`network_rules`], [`participation`] | what a valid block is, and what it does to the state |
 //! | [`block`], [`transaction`], [`receipt`], [`state`] | what is agreed on |
 //! | [`mempool`], [`intake`], [`gossip`] | how transactions come in |
 //! | [`index`], [`rpc`] | history, and how clients ask for it |
@@ -32,6 +32,7 @@ pub mod network;
 pub mod network_rules;
 pub mod node;
 pub mod pace;
+pub mod participation;
 pub mod receipt;
 pub mod rpc;
 pub mod state;

@@ -122,6 +122,7 @@ impl Rules {
         parent_hash: Digest,
         timestamp_ms: u64,
         proposer: Address,
+        signers: Vec<Address>,
     ) -> BlockEnv {
         let elapsed_ms = timestamp_ms.saturating_sub(parent.timestamp_ms);
         let base_fee = ledger::next_base_fee(
@@ -137,6 +138,7 @@ impl Rules {
             parent_hash: B256::from_slice(&parent_hash),
             base_fee,
             proposer,
+            signers,
             gas_limit: self.genesis.gas_limit,
         }
     }

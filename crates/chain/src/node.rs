@@ -41,7 +41,7 @@ use std::{
     thread::JoinHandle,
     time::Duration,
 };
-use tokio::sync::{broadcast, mpsc, oneshot};
+use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
 /// Why a node does not start.
 #[derive(Debug, thiserror::Error)]
@@ -77,11 +77,22 @@ pub enum NodeError {
         /// What the system reports.
         source: std::io::Error,
     },
+    /// Fewer blocks than a network needs to bring back a validator that was away.
+    #[error("cannot keep {0} blocks only: keep at least {MIN_KEPT_BLOCKS}, or all")]
+    KeptBlocks(usize),
     /// A thread could not start, or died while starting.
     #[error(
-        "the node stopped while starting: {0}. If its files are damaged, restore the data directory or delete it and sync again"
+        "the node stopped while starting: {0}. Check that the disk has space; if its files are damaged, restore the data directory or delete it and sync again"
     )]
     Stopped(String),
+    /// History cannot be written any more.
+    #[error("the node stopped, and nothing final is lost: {0}")]
+    History(Arc<IndexError>),
+    /// Consensus failed, most likely because of its disk.
+    #[error(
+        "the node stopped, and nothing final is lost: {0}. Check that the disk under the data directory has space and is sound, then start it again"
+    )]
+    Failed(String),
 }
 
 /// Starts nodes.
@@ -93,7 +104,9 @@ pub struct NodeHandle {
     services: Arc<Services>,
     runtime: tokio::runtime::Handle,
     stop: Option<oneshot::Sender<()>>,
-    thread: Option<JoinHandle<()>>,
+    thread: Option<JoinHandle<Result<(), NodeError>>>,
+    /// Closed when the thread ends.
+    alive: watch::Receiver<()>,
 }
 
 /// What JSON-RPC and embedders work with.
@@ -123,6 +136,7 @@ impl Services {
             parent_hash: B256::from_slice(&header.parent),
             base_fee: header.base_fee,
             proposer: header.proposer,
+            signers: Vec::new(),
             gas_limit: self.rules.genesis.gas_limit,
         }
     }
@@ -172,9 +186,17 @@ impl NodeHandle {
     /// Waits until the node ends by itself, which only a fault makes it do.
     pub fn wait(mut self) -> Result<(), NodeError> {
         match self.thread.take().map(JoinHandle::join) {
-            Some(Err(panic)) => Err(NodeError::Stopped(panic_text(&*panic))),
-            _ => Ok(()),
+            Some(Err(panic)) => Err(NodeError::Failed(panic_text(&*panic))),
+            Some(Ok(result)) => result,
+            None => Ok(()),
         }
+    }
+
+    /// Resolves when the node has ended by itself; [`NodeHandle::wait`] then says why. Works under any executor.
+    pub fn ended(&self) -> impl Future<Output = ()> + Send + use<> {
+        let mut alive = self.alive.clone();
+        // Nothing is ever sent.
+        async move { while alive.changed().await.is_ok() {} }
     }
 
     fn end(&mut self) {
@@ -182,10 +204,10 @@ impl NodeHandle {
             // The node may have ended already.
             let _ = stop.send(());
         }
-        if let Some(thread) = self.thread.take()
-            && thread.join().is_err()
-        {
-            tracing::error!("the node had failed before it was shut down");
+        match self.thread.take().map(JoinHandle::join) {
+            Some(Err(panic)) => tracing::error!(reason = panic_text(&*panic), "the node had failed"),
+            Some(Ok(Err(error))) => tracing::error!(%error, "the node had failed"),
+            Some(Ok(Ok(()))) | None => {}
         }
     }
 }
@@ -220,18 +242,24 @@ impl Node {
             .map_err(|source| NodeError::Port { address: prepared.config.addresses.rpc, source })?;
         let (stop, stopped) = oneshot::channel();
         let (ready, waiting) = std::sync::mpsc::sync_channel::<Ready>(1);
+        let (dying, alive) = watch::channel(());
         let thread = std::thread::Builder::new()
             .name("node".into())
             // The futures that wire consensus are large while they move, most of all without optimisation.
             .stack_size(NODE_STACK_BYTES)
-            .spawn(move || run(prepared, ready, stopped))
+            .spawn(move || {
+                let _dying = dying;
+                run(prepared, ready, stopped)
+            })
             .map_err(|error| NodeError::Stopped(error.to_string()))?;
         match waiting.recv() {
             Ok((services, runtime)) => {
-                Ok(NodeHandle { rpc_address, services, runtime, stop: Some(stop), thread: Some(thread) })
+                let (stop, thread) = (Some(stop), Some(thread));
+                Ok(NodeHandle { rpc_address, services, runtime, stop, thread, alive })
             }
             Err(_) => Err(NodeError::Stopped(match thread.join() {
-                Ok(()) => "for no known reason".into(),
+                Ok(Ok(())) => "for no known reason".into(),
+                Ok(Err(error)) => error.to_string(),
                 Err(panic) => panic_text(&*panic),
             })),
         }
@@ -244,6 +272,9 @@ fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
 }
 
 fn prepare(config: NodeConfig) -> Result<Prepared, NodeError> {
+    if let Some(kept) = config.keep_blocks.filter(|kept| *kept < MIN_KEPT_BLOCKS) {
+        return Err(NodeError::KeptBlocks(kept));
+    }
     let rules = Arc::new(Rules::new(config.genesis.clone())?);
     let public_key = config.key.public_key();
     let scheme = Scheme::signer(&rules.namespace(), rules.validators.clone(), config.key.clone())
@@ -258,7 +289,8 @@ fn prepare(config: NodeConfig) -> Result<Prepared, NodeError> {
     let evidence = Arc::new(EvidenceFiles::open(directory.path().join("evidence"))?);
     let genesis = rules
         .genesis_block(<Database<runtime::Context> as ManagedDb<runtime::Context>>::initial_sync_target());
-    let index = Arc::new(Index::open(directory.path(), rules.genesis_hash, genesis)?);
+    let kept = config.keep_blocks.map(|kept| kept as u64);
+    let index = Arc::new(Index::open(directory.path(), rules.genesis_hash, genesis, kept)?);
     Ok(Prepared { config, rules, public_key, scheme, peers, directory, index, evidence, rpc })
 }
 
@@ -282,12 +314,16 @@ fn peers(
     }
 }
 
-fn run(prepared: Prepared, ready: std::sync::mpsc::SyncSender<Ready>, stopped: oneshot::Receiver<()>) {
+fn run(
+    prepared: Prepared,
+    ready: std::sync::mpsc::SyncSender<Ready>,
+    stopped: oneshot::Receiver<()>,
+) -> Result<(), NodeError> {
     let Prepared { config, rules, public_key, scheme, peers, directory, index, evidence, rpc } = prepared;
     let runtime_config = runtime::Config::new()
         .with_worker_threads(config.threads)
         .with_storage_directory(directory.path().join("chain"));
-    runtime::Runner::new(runtime_config).start(|context| async move {
+    let outcome = runtime::Runner::new(runtime_config).start(|context| async move {
         let mempool = Arc::new(Mempool::new(config.mempool, rules.genesis.gas_limit));
         let network = network::start(&context, &config.key, &rules, config.addresses.listen, peers);
         let interval = Duration::from_millis(rules.genesis.block_interval_ms);
@@ -303,7 +339,7 @@ fn run(prepared: Prepared, ready: std::sync::mpsc::SyncSender<Ready>, stopped: o
                 leader_timeout: heartbeat + LEADER_PATIENCE,
                 certification_timeout: heartbeat + 2 * LEADER_PATIENCE,
                 prune: config.keep_blocks.map(|kept| PruneConfig {
-                    maintenance_interval: NZUsize!(256),
+                    maintenance_interval: NZUsize!(64),
                     retained_marshal_blocks: kept,
                     retained_qmdb_blocks: 0,
                 }),
@@ -340,22 +376,35 @@ fn run(prepared: Prepared, ready: std::sync::mpsc::SyncSender<Ready>, stopped: o
         let server = tokio::spawn(rpc::serve(rpc, services.clone()));
         if services.rules.validators.len() == 1 {
             // Genesis allocations are written by block 1; with others it may have to wait for them.
-            let mut heads = index.watch();
-            let _ = heads.wait_for(|head| head.block.header.height > 0).await;
+            let (mut heads, mut failure) = (index.watch(), index.failure());
+            tokio::select! {
+                _ = heads.wait_for(|head| head.block.header.height > 0) => {},
+                _ = failure.wait_for(Option::is_some) => {},
+            }
         }
         // The starter may have given up; then `stopped` is closed too.
         let _ = ready.send((services, tokio::runtime::Handle::current()));
         let mut consensus = engine.handle;
-        tokio::select! {
-            _ = stopped => {},
-            end = &mut consensus => panic!("consensus ended: {end:?}"),
-        }
+        let mut failure = index.failure();
+        let outcome = tokio::select! {
+            _ = stopped => Ok(()),
+            end = &mut consensus => Err(NodeError::Failed(format!("consensus ended: {end:?}"))),
+            failed = failure.wait_for(Option::is_some) => match failed.ok().and_then(|error| error.clone()) {
+                Some(error) => Err(NodeError::History(error)),
+                None => Ok(()),
+            },
+        };
         server.abort();
         consensus.abort();
         index.close();
+        outcome
     });
     drop(directory);
+    outcome
 }
+
+/// Fewest blocks that a node may keep: some minutes of a validator's absence at the default pace.
+pub const MIN_KEPT_BLOCKS: usize = 64;
 
 /// Stack of the thread that starts a node; only what is touched takes memory.
 const NODE_STACK_BYTES: usize = 64 << 20;

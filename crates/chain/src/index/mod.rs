@@ -4,6 +4,11 @@
 //! to the journal, shows it to readers at once, and leaves the disk to a thread that writes all that waits in
 //! one transaction. After a crash the journal holds what the database lacks; what neither holds is rebuilt by
 //! executing blocks again ([`rebuild`]). The index is never read by consensus and may be deleted.
+//!
+//! An index that cannot be written ends the node ([`Index::failure`]): one that goes on without history would look
+//! healthy and answer wrongly. Nothing is lost by it, since consensus holds every finalized block.
+//!
+//! With a limit on blocks, older ones are removed as new ones come; block 0 stays.
 
 mod journal;
 mod logs;
@@ -100,6 +105,9 @@ impl Recent {
 
 struct Shared {
     store: Store,
+    /// Newest blocks to keep; all without it.
+    kept: Option<u64>,
+    failure: watch::Sender<Option<Arc<IndexError>>>,
     recent: RwLock<Recent>,
     journal: Mutex<Journal>,
 }
@@ -118,8 +126,14 @@ pub struct Index {
 const LOCKED: &str = "no code panics while it holds the lock";
 
 impl Index {
-    /// Opens or creates the index in `directory`, for the network that starts with `genesis`.
-    pub fn open(directory: &Path, genesis_hash: B256, genesis: Block) -> Result<Self, IndexError> {
+    /// Opens or creates the index in `directory`, for the network that starts with `genesis`. Keeps the newest `kept`
+    /// blocks, or all.
+    pub fn open(
+        directory: &Path,
+        genesis_hash: B256,
+        genesis: Block,
+        kept: Option<u64>,
+    ) -> Result<Self, IndexError> {
         let store = Store::open(&directory.join("index.redb"), genesis_hash)?;
         let digest = genesis.digest();
         let first = Arc::new(Entry { digest, block: Arc::new(genesis), outcome: Arc::default() });
@@ -139,7 +153,13 @@ impl Index {
             .collect();
         store.write(&gap)?;
         let head = store.entry(head)?.unwrap_or(first);
-        let shared = Arc::new(Shared { store, recent: RwLock::default(), journal: Mutex::new(journal) });
+        let shared = Arc::new(Shared {
+            store,
+            kept,
+            failure: watch::Sender::new(None),
+            recent: RwLock::default(),
+            journal: Mutex::new(journal),
+        });
         let (queue, waiting) = mpsc::channel();
         let writer = std::thread::Builder::new()
             .name("index-writer".into())
@@ -171,6 +191,17 @@ impl Index {
     /// The newest block, and a way to wait for the next.
     pub fn watch(&self) -> watch::Receiver<Arc<Entry>> {
         self.head.subscribe()
+    }
+
+    /// Changes once, when the index cannot be written any more.
+    pub fn failure(&self) -> watch::Receiver<Option<Arc<IndexError>>> {
+        self.shared.failure.subscribe()
+    }
+
+    /// Height of the oldest block kept, block 0 aside.
+    pub fn oldest(&self) -> Result<u64, IndexError> {
+        let stored = self.shared.store.oldest()?;
+        Ok(stored.unwrap_or_else(|| self.head().block.header.height))
     }
 
     /// Block and receipts at `height`.
@@ -256,13 +287,17 @@ impl Index {
         if block.header.height <= self.head().block.header.height {
             return; // Consensus repeats blocks after a crash.
         }
+        if self.shared.failure.borrow().is_some() {
+            return; // What is not kept is not shown either; the node is about to end.
+        }
         let entry = Arc::new(Entry { digest, block, outcome });
         if let Err(error) = self.shared.journal.lock().expect(LOCKED).append(&entry) {
-            tracing::error!(%error, "index journal");
+            self.shared.fail(error);
+            return;
         }
         self.shared.recent.write().expect(LOCKED).insert(entry.clone());
         if let Some(queue) = &*self.queue.lock().expect(LOCKED) {
-            // A writer that failed has said so; readers keep seeing what is in memory.
+            // A writer that failed has said so.
             let _ = queue.send(entry.clone());
         }
         self.head.send_replace(entry.clone());
@@ -281,6 +316,13 @@ impl Sink for Index {
     }
 }
 
+impl Shared {
+    fn fail(&self, error: IndexError) {
+        tracing::error!(%error, "the index cannot be written: the node ends");
+        self.failure.send_replace(Some(Arc::new(error)));
+    }
+}
+
 /// Most blocks of one database transaction.
 const WRITE_BATCH: usize = 256;
 
@@ -289,8 +331,10 @@ fn write_all(shared: &Shared, waiting: &mpsc::Receiver<Arc<Entry>>) {
         let mut batch = vec![first];
         batch.extend(waiting.try_iter().take(WRITE_BATCH - 1));
         let last = batch[batch.len() - 1].block.header.height;
-        if let Err(error) = shared.store.write(&batch) {
-            tracing::error!(%error, "the index stops here; the node goes on without history");
+        let oldest = shared.kept.map_or(0, |kept| last.saturating_sub(kept));
+        if let Err(error) = shared.store.write(&batch).and_then(|()| shared.store.prune(oldest, WRITE_BATCH))
+        {
+            shared.fail(error);
             return;
         }
         shared.recent.write().expect(LOCKED).forget_up_to(last);

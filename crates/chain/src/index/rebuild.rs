@@ -77,7 +77,9 @@ fn execute(
 ) -> Option<Outcome> {
     let header = &block.header;
     let parent_digest: Digest = parent.digest();
-    let env = rules.env(&parent.header, parent_digest, header.timestamp_ms, header.proposer);
+    // Final: its signatures were checked by those who voted for it.
+    let signers = crate::participation::signers(rules, &header.parent_votes, &parent_digest).ok()?;
+    let env = rules.env(&parent.header, parent_digest, header.timestamp_ms, header.proposer, signers);
     let mut outcome = Outcome::default();
     complete(state, |state| ledger::begin_block(state, &rules.genesis, &env));
     for transaction in mempool.resolve(&block.transactions, rules.genesis.chain_id).ok()? {

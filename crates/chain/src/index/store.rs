@@ -160,7 +160,15 @@ impl Store {
         if entries.is_empty() {
             return Ok(());
         }
-        self.try_write(entries).map_err(|error| self.fault(error))
+        self.try_write(entries).map_err(|error| self.write_fault(error))
+    }
+
+    /// A full or failing disk is the operator's to mend, anything else the file's.
+    fn write_fault(&self, error: redb::Error) -> IndexError {
+        match error {
+            redb::Error::Io(source) => IndexError::Io { path: self.path.clone(), source },
+            other => self.fault(other),
+        }
     }
 
     fn try_write(&self, entries: &[Arc<Entry>]) -> Result<(), redb::Error> {
@@ -194,6 +202,64 @@ impl Store {
         }
         transaction.commit()?;
         Ok(())
+    }
+
+    /// Removes up to `limit` of the blocks 1 to `end`, oldest first.
+    pub(super) fn prune(&self, end: u64, limit: usize) -> Result<(), IndexError> {
+        let heights: Vec<u64> = self.read(|transaction| {
+            let headers = transaction.open_table(HEADERS)?;
+            let rows = headers.range(1..=end.max(1))?.take(limit);
+            rows.map(|row| Ok(row?.0.value())).collect()
+        })?;
+        let mut entries = Vec::new();
+        for height in heights.into_iter().filter(|height| *height <= end) {
+            entries.extend(self.entry(height)?);
+        }
+        if entries.is_empty() {
+            return Ok(());
+        }
+        self.try_remove(&entries).map_err(|error| self.write_fault(error))
+    }
+
+    fn try_remove(&self, entries: &[Arc<Entry>]) -> Result<(), redb::Error> {
+        let transaction = self.database.begin_write()?;
+        {
+            let mut headers = transaction.open_table(HEADERS)?;
+            let mut bodies = transaction.open_table(BODIES)?;
+            let mut outcomes = transaction.open_table(OUTCOMES)?;
+            let mut digests = transaction.open_table(DIGESTS)?;
+            let mut transactions = transaction.open_table(TRANSACTIONS)?;
+            let mut addresses = transaction.open_table(LOG_ADDRESSES)?;
+            let mut topics = transaction.open_table(LOG_TOPICS)?;
+            for entry in entries {
+                let height = entry.block.header.height;
+                headers.remove(height)?;
+                bodies.remove(height)?;
+                outcomes.remove(height)?;
+                digests.remove(digest_bytes(&entry.digest))?;
+                for receipt in &entry.outcome.receipts {
+                    transactions.remove(receipt.transaction.0)?;
+                }
+                let (seen_addresses, seen_topics) = keys_of_logs(&entry.outcome);
+                for address in seen_addresses {
+                    addresses.remove((address, height))?;
+                }
+                for (position, topic) in seen_topics {
+                    topics.remove((position, topic, height))?;
+                }
+            }
+        }
+        transaction.commit()?;
+        Ok(())
+    }
+
+    /// Height of the oldest block but block 0.
+    pub(super) fn oldest(&self) -> Result<Option<u64>, IndexError> {
+        self.read(|transaction| {
+            let headers = transaction.open_table(HEADERS)?;
+            let first = headers.range(1..)?.next().transpose()?;
+            Ok(first.map(|(height, _)| height.value()))
+        })
     }
 
     /// Height of the newest block, `None` in a new file.

@@ -3,7 +3,7 @@
 use redb::TableDefinition;
 
 /// Version of this layout; a file of another one is refused.
-pub const VERSION: u64 = 1;
+pub const VERSION: u64 = 2;
 
 /// `version`, and the genesis hash as `genesis`.
 pub const META: TableDefinition<&str, &[u8]> = TableDefinition::new("meta");

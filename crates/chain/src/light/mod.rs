@@ -16,7 +16,7 @@ mod proof;
 pub use proof::{EventProof, EventProofError, VerifiedReceipt, WordEvidence};
 
 use crate::{
-    block::{Digest, Header, PublicKey, Scheme},
+    block::{Digest, Header, MAX_CERTIFICATE_BYTES, PublicKey, Scheme},
     network_rules::{MAX_VALIDATORS, Rules, RulesError, validators_hash},
 };
 use alloy_primitives::B256;
@@ -201,9 +201,6 @@ impl EncodeSize for FinalityProof {
         self.headers.encode_size() + self.certificate.encode_size()
     }
 }
-
-/// Bytes that a certificate of the largest set can have: a signature and a bit for each, and the proposal.
-const MAX_CERTIFICATE_BYTES: usize = MAX_VALIDATORS * 72 + 256;
 
 impl Read for FinalityProof {
     type Cfg = ();

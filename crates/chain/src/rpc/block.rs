@@ -30,8 +30,16 @@ pub(super) fn find(services: &Services, tag: BlockTag) -> Result<Option<Arc<Entr
         return Ok(Some(services.index.head()));
     }
     match height_of(services, tag)? {
-        Some(height) => Ok(services.index.block(height)?),
+        Some(height) => at(services, height).map(Some),
         None => Ok(None),
+    }
+}
+
+/// The block at a height that this chain has.
+pub(super) fn at(services: &Services, height: u64) -> Result<Arc<Entry>, RpcError> {
+    match services.index.block(height)? {
+        Some(entry) => Ok(entry),
+        None => Err(RpcError::pruned(height, services.index.oldest()?)),
     }
 }
 

@@ -57,6 +57,15 @@ impl RpcError {
         Self::new(-32005, reason)
     }
 
+    /// A block of this chain that this node does not hold (any more). The code is the one other clients of Ethereum
+    /// use for history they pruned.
+    pub(crate) fn pruned(height: u64, oldest: u64) -> Self {
+        let reason = format!(
+            "block {height} is not kept here: this node holds blocks from {oldest} on; ask a node that keeps all"
+        );
+        Self::new(4444, reason)
+    }
+
     /// The call reverted; `output` is the ABI-encoded reason, which clients decode.
     pub(crate) fn reverted(output: &Bytes) -> Self {
         Self { code: 3, message: "execution reverted".into(), data: Some(json!(output)) }

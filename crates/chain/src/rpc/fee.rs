@@ -47,7 +47,7 @@ pub(super) fn history(services: &Services, mut params: Params) -> Result<Value, 
         ));
     }
     let newest = height_of(services, tag)?.ok_or_else(|| RpcError::refused("unknown block"))?;
-    let oldest = (newest + 1).saturating_sub(count);
+    let oldest = (newest + 1).saturating_sub(count).max(services.index.oldest()?.min(newest));
     let (mut base_fees, mut ratios, mut rewards) = (Vec::new(), Vec::new(), Vec::new());
     let mut last = None;
     for height in oldest..=newest {

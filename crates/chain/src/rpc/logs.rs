@@ -101,6 +101,10 @@ pub(super) fn find(services: &Services, criteria: &Criteria, from: u64, to: u64)
         let reason = format!("at most {MAX_LOG_BLOCKS} blocks without address or topic: narrow the range");
         return Err(RpcError::limit(reason));
     }
+    let oldest = services.index.oldest()?;
+    if from.max(1) < oldest {
+        return Err(RpcError::pruned(from.max(1), oldest));
+    }
     let found = services.index.logs(&criteria.between(from, to), MAX_LOGS)?;
     Ok(found.iter().map(objects::log).collect())
 }

@@ -43,9 +43,22 @@ pub struct Api {
     pub(crate) filters: Filters,
 }
 
+impl Api {
+    /// Works on `services`, with no filters yet.
+    pub fn new(services: Arc<Services>) -> Arc<Self> {
+        Arc::new(Self { services, filters: Filters::default() })
+    }
+
+    /// Answers a body as HTTP does, without the connection; `None` when it held notifications only. A batch runs
+    /// on the Tokio runtime of the caller.
+    pub async fn answer(self: &Arc<Self>, body: &[u8]) -> Option<String> {
+        protocol::answer(self, body).await
+    }
+}
+
 /// Serves until the task is dropped.
 pub async fn serve(listener: TcpListener, services: Arc<Services>) {
-    let api = Arc::new(Api { filters: Filters::default(), services });
+    let api = Api::new(services);
     if let Err(error) = http::serve(listener, api).await {
         tracing::error!(%error, "JSON-RPC stopped");
     }

@@ -25,14 +25,17 @@ fn bytes(value: &impl commonware_codec::Encode) -> Bytes {
 async fn finality(services: &Services, height: u64) -> Result<FinalityProof, RpcError> {
     let mut headers: Vec<Header> = Vec::new();
     for at in (height..).take(MAX_HEADERS) {
-        let Some(entry) = services.index.block(at)? else { break };
+        if at > services.index.head().block.header.height {
+            break;
+        }
+        let entry = block::at(services, at)?;
         headers.push(entry.block.header.clone());
         if let Some(certificate) = services.archive.certificate(at).await {
             return Ok(FinalityProof { headers, certificate: certificate.into() });
         }
     }
     Err(RpcError::refused(format!(
-        "no certificate is kept for block {height}: it is the genesis, pruned, or too new"
+        "no certificate is kept for block {height}: it is the genesis, pruned by consensus, or too new"
     )))
 }
 

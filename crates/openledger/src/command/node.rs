@@ -23,7 +23,7 @@ pub struct Arguments {
     /// Join late by fetching the state from peers instead of executing all blocks
     #[arg(long)]
     state_sync: bool,
-    /// Keep only this many blocks
+    /// Keep the newest COUNT blocks only, at least 64; what is older is answered with an error
     #[arg(long, value_name = "COUNT")]
     keep_blocks: Option<usize>,
 }
@@ -60,8 +60,19 @@ pub fn run(arguments: Arguments, home: &Home, output: &Output) -> anyhow::Result
             crate::wallet::DEVELOPMENT_MNEMONIC
         ));
     }
-    super::runtime()?.block_on(super::stop_signal()).context("cannot wait for Ctrl-C")?;
-    output.note("Stopping.");
-    node.shutdown();
-    Ok(())
+    let stopped = super::runtime()?.block_on(async {
+        tokio::select! {
+            signal = super::stop_signal() => Some(signal),
+            () = node.ended() => None,
+        }
+    });
+    match stopped {
+        Some(signal) => {
+            signal.context("cannot wait for Ctrl-C")?;
+            output.note("Stopping.");
+            node.shutdown();
+            Ok(())
+        }
+        None => Ok(node.wait()?),
+    }
 }
