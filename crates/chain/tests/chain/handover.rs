@@ -19,17 +19,17 @@ use commonware_runtime::deterministic::Context;
 use commonware_utils::{TryCollect as _, iter::NonEmpty, ordered::Set};
 use ledger::{Genesis, genesis::Validator};
 
-fn keys(seeds: std::ops::Range<u64>) -> Vec<PrivateKey> {
+pub fn keys(seeds: std::ops::Range<u64>) -> Vec<PrivateKey> {
     let mut keys: Vec<PrivateKey> = seeds.map(PrivateKey::from_seed).collect();
     keys.sort_by_key(|key| key.public_key());
     keys
 }
 
-fn public(keys: &[PrivateKey]) -> Vec<PublicKey> {
+pub fn public(keys: &[PrivateKey]) -> Vec<PublicKey> {
     keys.iter().map(|key| key.public_key()).collect()
 }
 
-fn genesis(validators: &[PrivateKey]) -> Genesis {
+pub fn genesis(validators: &[PrivateKey]) -> Genesis {
     let mut genesis = Genesis::development(&[Address::repeat_byte(1)]);
     let validator = |key: &PrivateKey| Validator {
         key: Bytes::copy_from_slice(key.public_key().as_ref()),
@@ -40,7 +40,7 @@ fn genesis(validators: &[PrivateKey]) -> Genesis {
 }
 
 /// A header of `epoch` that hands over to the set with the hash `next`.
-fn header(rules: &Rules, epoch: u64, next: B256) -> Header {
+pub fn header(rules: &Rules, epoch: u64, next: B256) -> Header {
     let target = <Database<Context> as ManagedDb<Context>>::initial_sync_target();
     let mut header = rules.genesis_block(target).header;
     header.context.round = Round::new(Epoch::new(epoch), View::new(9));
@@ -50,7 +50,12 @@ fn header(rules: &Rules, epoch: u64, next: B256) -> Header {
 }
 
 /// Certifies `header` by the signers at `signing` among `set`; `None` when they are no quorum.
-fn certify(rules: &Rules, header: &Header, set: &[PrivateKey], signing: &[usize]) -> Option<FinalityProof> {
+pub fn certify(
+    rules: &Rules,
+    header: &Header,
+    set: &[PrivateKey],
+    signing: &[usize],
+) -> Option<FinalityProof> {
     let participants: Set<PublicKey> = public(set).into_iter().try_collect().expect("distinct keys");
     let signer = |key: &PrivateKey| {
         Scheme::signer(&rules.namespace(), participants.clone(), key.clone()).expect("in the set")

@@ -1,10 +1,11 @@
 //! A record and an event, believed from the genesis file and certificates alone.
 
-use crate::{client::Client, nodes::TestNode, transfers::Wallet};
+use crate::{client::Client, handover::certify, network::TestNetwork, nodes::TestNode, transfers::Wallet};
 use alloy_primitives::{B256, Bytes, U256};
 use alloy_sol_types::SolCall as _;
 use chain::light::{EventProof, FinalityProof, LightClient, VerifiedReceipt, WordEvidence};
-use commonware_codec::{Copying, Decode as _};
+use chain::network_rules::Rules;
+use commonware_codec::{Copying, Decode as _, Encode as _};
 use interfaces::{addresses, token::IToken};
 use serde_json::{Value, json};
 
@@ -100,4 +101,47 @@ fn a_certificate_of_another_network_is_not_believed() {
     let answer = node.client().call("openledger_getFinality", json!(["latest"]));
     let finality = FinalityProof::decode_cfg(Copying(&bytes(&answer["bytes"])), &()).expect("well-formed");
     assert!(light.verify(&finality).is_err());
+}
+
+#[test]
+fn one_lying_node_among_four_convinces_nobody() {
+    let mut network = TestNetwork::new(40);
+    (0..4).for_each(|index| network.start(index));
+    network.reach(0, 1);
+    let genesis = network.configs[0].genesis.clone();
+    let (to, chain_id) = (Wallet::new(2).address, genesis.chain_id);
+    network.include(1, &Wallet::new(1).transfer(chain_id, 0, to, 77));
+    let light = LightClient::new(genesis.clone()).expect("a valid genesis");
+    let slot = ledger::account::account_slot(to);
+
+    // Three answer as they are; whatever the fourth makes of its answer is found out.
+    for index in 0..3 {
+        let answer = network.client(index).call("openledger_getProof", json!([[slot]]));
+        let believed = word(&light, &bytes(&answer["finality"]), &bytes(&answer["words"][0]["bytes"]));
+        let (_, account) = believed.expect("an honest answer is believed");
+        assert_eq!(ledger::account::Account::from_word(account).balance.0, 77);
+    }
+    let answer = network.client(3).call("openledger_getProof", json!([[slot]]));
+    let (finality, evidence) = (bytes(&answer["finality"]), bytes(&answer["words"][0]["bytes"]));
+    assert!(word(&light, &finality, &evidence).is_some(), "the lies below start from the truth");
+
+    // Another word under the true certificate.
+    let mut richer = evidence.clone();
+    richer[32 + 15] += 1;
+    assert!(word(&light, &finality, &richer).is_none());
+    // The slot is absent, it says, with the proof of an absence elsewhere.
+    let absent = ledger::account::account_slot(Wallet::new(99).address);
+    let elsewhere = network.client(3).call("openledger_getProof", json!([[absent]]));
+    let mut hidden = bytes(&elsewhere["words"][0]["bytes"]);
+    hidden[..32].copy_from_slice(slot.as_slice());
+    assert!(word(&light, &bytes(&elsewhere["finality"]), &hidden).is_none());
+    // Another state under a true certificate, and under one of its own.
+    let mut forged = FinalityProof::decode_cfg(Copying(&finality), &()).expect("well-formed");
+    forged.headers[0].state_root = chain::block::Digest::from([7; 32]);
+    assert!(light.verify(&forged).is_err());
+    let rules = Rules::new(genesis).expect("a valid genesis");
+    let own = [network.configs[3].key.clone()];
+    let alone = certify(&rules, &forged.headers[0], &own, &[0]).expect("one of one");
+    assert!(light.verify(&alone).is_err());
+    assert!(word(&light, &alone.encode(), &evidence).is_none());
 }

@@ -3,11 +3,16 @@
 mod client;
 mod decoders;
 mod equivocator;
+mod full_disk;
 mod handover;
 mod light;
+mod network;
 mod nodes;
+mod participation;
 mod processes;
 mod properties;
+mod pruning;
+mod seeds;
 mod simulated;
 mod simulation;
 mod transfers;

@@ -14,6 +14,7 @@ use std::{
     net::{SocketAddr, TcpListener},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
+    sync::atomic::{AtomicU16, Ordering},
     time::{Duration, Instant},
 };
 
@@ -21,7 +22,7 @@ const VALIDATORS: usize = 4;
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The example that runs one node; `cargo test` builds it next to the tests.
-fn program() -> PathBuf {
+pub fn program() -> PathBuf {
     let tests = std::env::current_exe().expect("a test has a path");
     tests.parent().and_then(Path::parent).expect("target directory").join("examples/node")
 }
@@ -54,9 +55,12 @@ impl Drop for Process {
 }
 
 /// A range of ports that is free now.
-fn free_ports(count: u16) -> u16 {
+pub fn free_ports(count: u16) -> u16 {
+    // Tests of this process run at the same time: each call looks in a range of its own.
+    static CALLS: AtomicU16 = AtomicU16::new(0);
     let free = |port: u16| TcpListener::bind(("127.0.0.1", port)).is_ok();
-    let start = 20_000 + (std::process::id() % 20_000) as u16;
+    let own = 512 * (CALLS.fetch_add(1, Ordering::Relaxed) % 16);
+    let start = 20_000 + (std::process::id() % 20_000) as u16 + own;
     (start..60_000).step_by(16).find(|port| (*port..port + count).all(free)).expect("free ports")
 }
 
