@@ -13,7 +13,6 @@ use chain::init::{InitOptions, init};
 use ledger::Genesis;
 use serde_json::json;
 use std::{
-    io::Read as _,
     net::SocketAddr,
     path::Path,
     process::{Child, Command, Stdio},
@@ -47,9 +46,11 @@ fn mount(arguments: &[&str], path: &Path) {
     assert!(status.success(), "mounting needs root");
 }
 
-fn start(directory: &Path) -> Child {
+/// Starts a node that writes what it says to `said`: a pipe that nobody reads would stop it.
+fn start(directory: &Path, said: &Path) -> Child {
     let mut command = Command::new(program());
-    command.arg("run").arg(directory).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+    command.arg("run").arg(directory).env("RUST_BACKTRACE", "0").stdin(Stdio::null()).stdout(Stdio::null());
+    command.stderr(std::fs::File::create(said).expect("writable"));
     command.spawn().expect("the example was built")
 }
 
@@ -67,7 +68,8 @@ fn a_full_disk_ends_the_node_with_what_to_do_and_loses_nothing() {
     let node = init(directory.path(), options).expect("a fresh directory").remove(0);
     let disk = Mount::new(&node.join("data"), "12m");
 
-    let mut process = start(&node);
+    let said = directory.path().join("said");
+    let mut process = start(&node, &said);
     client.wait(PATIENCE, |client| client.height());
     let (started, mut nonce, mut finalized) = (Instant::now(), 0, 0);
     let status = loop {
@@ -86,15 +88,14 @@ fn a_full_disk_ends_the_node_with_what_to_do_and_loses_nothing() {
             finalized = number(&answer["result"]).unwrap_or(0).max(finalized);
         }
     };
-    let mut said = String::new();
-    process.stderr.take().expect("piped").read_to_string(&mut said).expect("text");
     assert!(!status.success());
-    let last = said.lines().last().unwrap_or_default();
-    assert!(last.contains("nothing final is lost") && last.contains("space"), "{said}");
+    let text = std::fs::read_to_string(&said).expect("text");
+    let last = text.lines().last().unwrap_or_default();
+    assert!(last.contains("nothing final is lost") && last.contains("space"), "{text}");
     assert!(finalized > 0);
 
     // Without room it says so again; with room it goes on from where it was.
-    let mut again = start(&node);
+    let mut again = start(&node, &said);
     let refused = Instant::now();
     while again.try_wait().expect("ours").is_none() && refused.elapsed() < Duration::from_secs(20) {
         std::thread::sleep(Duration::from_millis(50));
@@ -104,7 +105,7 @@ fn a_full_disk_ends_the_node_with_what_to_do_and_loses_nothing() {
         again.wait().expect("ours");
     }
     disk.grow("64m");
-    let mut process = start(&node);
+    let mut process = start(&node, &said);
     let kept = client.wait(PATIENCE, |client| {
         let answer = client.answer("eth_getTransactionCount", json!([wallet.address, "latest"])).ok()?;
         number(&answer["result"]).filter(|kept| *kept >= finalized)
