@@ -49,7 +49,7 @@ transfers() {
       pids+=($!)
       up 127.0.0.1:18546 -1
       echo "anvil $options"
-      timeout 60 taskset -c "$CORES" "$LOAD" throughput 127.0.0.1:18546 "$PEER_TRANSFERS" $batch 100 || echo "not done within 60 s"
+      timeout 25 taskset -c "$CORES" "$LOAD" throughput 127.0.0.1:18546 "$PEER_TRANSFERS" $batch 100 || echo "not done within 25 s"
       stop
     done
   done

@@ -63,6 +63,9 @@ pub fn start(
         BACKLOG,
     );
     config.dial_timeout = Duration::from_secs(5);
+    // Validators that start together find each other before the first leader's patience ends.
+    config.dial_frequency = Duration::from_millis(100);
+    config.peer_connection_cooldown = Duration::from_millis(300);
     let (mut network, mut oracle) = lookup::Network::new(context.child("network"), config);
     let addresses: Vec<(PublicKey, Address)> =
         peers.into_iter().map(|(key, address)| (key, Address::from(address))).collect();

@@ -117,6 +117,7 @@ impl VerifiedHeader {
             parent_hash: B256::from_slice(&header.parent),
             base_fee: header.base_fee,
             proposer: header.proposer,
+            signers: Vec::new(),
             gas_limit: genesis.gas_limit,
         }
     }

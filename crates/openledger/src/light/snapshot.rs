@@ -26,6 +26,7 @@ impl Snapshot {
             parent_hash: B256::ZERO,
             base_fee: 0,
             proposer: Address::ZERO,
+            signers: Vec::new(),
             gas_limit: u64::MAX,
         });
         Snapshot { state: RefCell::new(state), env, missed: RefCell::default() }
