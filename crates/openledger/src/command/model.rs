@@ -121,7 +121,7 @@ enum Action {
     },
     /// Take in a model as transformers writes it, checked, from a folder or from a hub
     Import {
-        /// Folder, or hub:owner/name[@revision]
+        /// Folder, or `hub:owner/name[@revision]`
         from: String,
         /// Folder to write
         to: PathBuf,
