@@ -110,7 +110,14 @@ fn a_full_disk_ends_the_node_with_what_to_do_and_loses_nothing() {
         let answer = client.answer("eth_getTransactionCount", json!([wallet.address, "latest"])).ok()?;
         number(&answer["result"]).filter(|kept| *kept >= finalized)
     });
-    let receipt = client.include(&wallet.transfer(chain_id, kept, Wallet::new(2).address, 1));
+    // Blocks that were final before are executed again and the count goes on rising for a moment.
+    let mut settled = kept;
+    client.wait(PATIENCE, |client| {
+        std::thread::sleep(Duration::from_secs(2));
+        let now = number(&client.call("eth_getTransactionCount", json!([wallet.address, "latest"])))?;
+        (std::mem::replace(&mut settled, now) == now).then_some(())
+    });
+    let receipt = client.include(&wallet.transfer(chain_id, settled, Wallet::new(2).address, 1));
     assert_eq!(receipt["status"], "0x1");
     process.kill().expect("it runs");
     process.wait().expect("ours");
