@@ -14,6 +14,7 @@ pub mod errors;
 pub mod models;
 pub mod multicall3;
 pub mod operators;
+pub mod selectors;
 pub mod settlement;
 pub mod token;
 pub mod treasury;

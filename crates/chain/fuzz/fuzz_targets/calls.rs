@@ -5,18 +5,7 @@
 //! on one ledger, with a block in between now and then, so that a call may find what an earlier one left.
 #![no_main]
 use alloy_primitives::{Address, U256};
-use alloy_sol_types::SolInterface;
-use interfaces::{
-    addresses,
-    channels::{IChannels::IChannelsCalls, IDepositCollector::IDepositCollectorCalls},
-    datanets::IDatanets::IDatanetsCalls,
-    models::IModels::IModelsCalls,
-    multicall3::IMulticall3::IMulticall3Calls,
-    operators::IOperators::IOperatorsCalls,
-    settlement::ISettlement::ISettlementCalls,
-    token::IToken::ITokenCalls,
-    treasury::ITreasury::ITreasuryCalls,
-};
+use interfaces::selectors::by_module;
 use ledger::MemoryLedger;
 use libfuzzer_sys::fuzz_target;
 use std::sync::LazyLock;
@@ -26,19 +15,7 @@ const MAX_CALLS: usize = 8;
 
 type Module = (Address, Vec<[u8; 4]>);
 
-static MODULES: LazyLock<[Module; 9]> = LazyLock::new(|| {
-    [
-        (addresses::TOKEN, ITokenCalls::selectors().collect()),
-        (addresses::DATANETS, IDatanetsCalls::selectors().collect()),
-        (addresses::MODELS, IModelsCalls::selectors().collect()),
-        (addresses::OPERATORS, IOperatorsCalls::selectors().collect()),
-        (addresses::SETTLEMENT, ISettlementCalls::selectors().collect()),
-        (addresses::TREASURY, ITreasuryCalls::selectors().collect()),
-        (addresses::CHANNELS, IChannelsCalls::selectors().collect()),
-        (addresses::DEPOSIT_COLLECTOR, IDepositCollectorCalls::selectors().collect()),
-        (addresses::MULTICALL3, IMulticall3Calls::selectors().collect()),
-    ]
-});
+static MODULES: LazyLock<[Module; 9]> = LazyLock::new(by_module);
 
 static START: LazyLock<MemoryLedger> = LazyLock::new(|| MemoryLedger::with_holders(&HOLDERS));
 
