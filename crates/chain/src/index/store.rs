@@ -11,7 +11,7 @@ use crate::{
 use alloy_primitives::B256;
 use bytes::Bytes;
 use commonware_codec::{Copying, DecodeExt as _, Encode as _};
-use redb::{Database, ReadableDatabase as _, ReadableTable as _, TableDefinition};
+use redb::{Database, ReadableDatabase as _, ReadableTable as _, Table, TableDefinition, WriteTransaction};
 use std::{
     collections::BTreeSet,
     path::{Path, PathBuf},
@@ -96,6 +96,31 @@ const PREFIX_BYTES: usize = 12;
 /// Memory for pages; history is mostly written and rarely read.
 const CACHE_BYTES: usize = 16 << 20;
 
+/// Everything a block adds to or takes from, open for writing.
+struct Tables<'a> {
+    headers: Table<'a, u64, &'static [u8]>,
+    bodies: Table<'a, u64, &'static [u8]>,
+    outcomes: Table<'a, u64, &'static [u8]>,
+    digests: Table<'a, [u8; 32], u64>,
+    transactions: Table<'a, [u8; 32], (u64, u32)>,
+    addresses: Table<'a, ([u8; 20], u64), ()>,
+    topics: Table<'a, (u8, [u8; 32], u64), ()>,
+}
+
+impl<'a> Tables<'a> {
+    fn open(transaction: &'a WriteTransaction) -> Result<Self, redb::Error> {
+        Ok(Self {
+            headers: transaction.open_table(HEADERS)?,
+            bodies: transaction.open_table(BODIES)?,
+            outcomes: transaction.open_table(OUTCOMES)?,
+            digests: transaction.open_table(DIGESTS)?,
+            transactions: transaction.open_table(TRANSACTIONS)?,
+            addresses: transaction.open_table(LOG_ADDRESSES)?,
+            topics: transaction.open_table(LOG_TOPICS)?,
+        })
+    }
+}
+
 pub(super) struct Store {
     path: PathBuf,
     database: Database,
@@ -140,13 +165,8 @@ impl Store {
                 }
                 _ => {}
             }
-            for table in [HEADERS, BODIES, OUTCOMES] {
-                transaction.open_table(table).map_err(|error| self.fault(error))?;
-            }
-            transaction.open_table(DIGESTS).map_err(|error| self.fault(error))?;
-            transaction.open_table(TRANSACTIONS).map_err(|error| self.fault(error))?;
-            transaction.open_table(LOG_ADDRESSES).map_err(|error| self.fault(error))?;
-            transaction.open_table(LOG_TOPICS).map_err(|error| self.fault(error))?;
+            // Readers expect them all, even before the first block.
+            Tables::open(&transaction).map_err(|error| self.fault(error))?;
         }
         transaction.commit().map_err(|error| self.fault(error))
     }
@@ -174,29 +194,23 @@ impl Store {
     fn try_write(&self, entries: &[Arc<Entry>]) -> Result<(), redb::Error> {
         let transaction = self.database.begin_write()?;
         {
-            let mut headers = transaction.open_table(HEADERS)?;
-            let mut bodies = transaction.open_table(BODIES)?;
-            let mut outcomes = transaction.open_table(OUTCOMES)?;
-            let mut digests = transaction.open_table(DIGESTS)?;
-            let mut transactions = transaction.open_table(TRANSACTIONS)?;
-            let mut addresses = transaction.open_table(LOG_ADDRESSES)?;
-            let mut topics = transaction.open_table(LOG_TOPICS)?;
+            let mut tables = Tables::open(&transaction)?;
             for entry in entries {
                 let height = entry.block.header.height;
                 let header = [entry.digest.as_ref(), &entry.block.header.encode()].concat();
-                headers.insert(height, header.as_slice())?;
-                digests.insert(digest_bytes(&entry.digest), height)?;
-                bodies.insert(height, packed::pack(&entry.block.transactions).as_slice())?;
-                outcomes.insert(height, packed::pack(&prefixed_leaves(&entry.outcome)).as_slice())?;
+                tables.headers.insert(height, header.as_slice())?;
+                tables.digests.insert(digest_bytes(&entry.digest), height)?;
+                tables.bodies.insert(height, packed::pack(&entry.block.transactions).as_slice())?;
+                tables.outcomes.insert(height, packed::pack(&prefixed_leaves(&entry.outcome)).as_slice())?;
                 for (index, receipt) in entry.outcome.receipts.iter().enumerate() {
-                    transactions.insert(receipt.transaction.0, (height, index as u32))?;
+                    tables.transactions.insert(receipt.transaction.0, (height, index as u32))?;
                 }
                 let (seen_addresses, seen_topics) = keys_of_logs(&entry.outcome);
                 for address in seen_addresses {
-                    addresses.insert((address, height), ())?;
+                    tables.addresses.insert((address, height), ())?;
                 }
                 for (position, topic) in seen_topics {
-                    topics.insert((position, topic, height), ())?;
+                    tables.topics.insert((position, topic, height), ())?;
                 }
             }
         }
@@ -206,13 +220,15 @@ impl Store {
 
     /// Removes up to `limit` of the blocks 1 to `end`, oldest first.
     pub(super) fn prune(&self, end: u64, limit: usize) -> Result<(), IndexError> {
+        if end == 0 {
+            return Ok(());
+        }
         let heights: Vec<u64> = self.read(|transaction| {
             let headers = transaction.open_table(HEADERS)?;
-            let rows = headers.range(1..=end.max(1))?.take(limit);
-            rows.map(|row| Ok(row?.0.value())).collect()
+            headers.range(1..=end)?.take(limit).map(|row| Ok(row?.0.value())).collect()
         })?;
         let mut entries = Vec::new();
-        for height in heights.into_iter().filter(|height| *height <= end) {
+        for height in heights {
             entries.extend(self.entry(height)?);
         }
         if entries.is_empty() {
@@ -224,28 +240,22 @@ impl Store {
     fn try_remove(&self, entries: &[Arc<Entry>]) -> Result<(), redb::Error> {
         let transaction = self.database.begin_write()?;
         {
-            let mut headers = transaction.open_table(HEADERS)?;
-            let mut bodies = transaction.open_table(BODIES)?;
-            let mut outcomes = transaction.open_table(OUTCOMES)?;
-            let mut digests = transaction.open_table(DIGESTS)?;
-            let mut transactions = transaction.open_table(TRANSACTIONS)?;
-            let mut addresses = transaction.open_table(LOG_ADDRESSES)?;
-            let mut topics = transaction.open_table(LOG_TOPICS)?;
+            let mut tables = Tables::open(&transaction)?;
             for entry in entries {
                 let height = entry.block.header.height;
-                headers.remove(height)?;
-                bodies.remove(height)?;
-                outcomes.remove(height)?;
-                digests.remove(digest_bytes(&entry.digest))?;
+                tables.headers.remove(height)?;
+                tables.bodies.remove(height)?;
+                tables.outcomes.remove(height)?;
+                tables.digests.remove(digest_bytes(&entry.digest))?;
                 for receipt in &entry.outcome.receipts {
-                    transactions.remove(receipt.transaction.0)?;
+                    tables.transactions.remove(receipt.transaction.0)?;
                 }
                 let (seen_addresses, seen_topics) = keys_of_logs(&entry.outcome);
                 for address in seen_addresses {
-                    addresses.remove((address, height))?;
+                    tables.addresses.remove((address, height))?;
                 }
                 for (position, topic) in seen_topics {
-                    topics.remove((position, topic, height))?;
+                    tables.topics.remove((position, topic, height))?;
                 }
             }
         }
