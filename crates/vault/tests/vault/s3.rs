@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use vault::crypt::keys::Keyring;
 use vault::store::place::{Place, S3Place};
-use vault::store::{Store, StoreError};
+use vault::store::{Store, StoreError, contract};
 use vault::vault::erase::EraseOptions;
 use vault::vault::import::ImportOptions;
 use vault::vault::layout;
@@ -231,26 +231,8 @@ fn a_vault_on_a_real_s3_server_survives_its_faults() {
 fn it_behaves(server: &Server, proxy: &Proxy) {
     server.bucket("behaves");
     let store = proxy.store("behaves", "a/vault");
-    store.create("a/1", b"one").unwrap();
-    assert!(matches!(store.create("a/1", b"two"), Err(StoreError::Exists(_))));
-    store.replace("a/1", b"three").unwrap();
-    store.create("a/2", b"").unwrap();
-    store.create("b/1", b"x").unwrap();
-    assert_eq!(store.read("a/1").unwrap(), b"three");
-    assert_eq!(store.read_range("a/1", 1, 3).unwrap(), b"hre");
-    assert!(matches!(store.read_range("a/1", 3, 3), Err(StoreError::Range { .. })));
-    assert!(matches!(store.read_range("a/1", 9, 1), Err(StoreError::Range { .. })));
-    assert!(matches!(store.read("a/3"), Err(StoreError::NotFound(_))));
-    assert_eq!(store.list("a/").unwrap(), ["a/1", "a/2"]);
-    assert_eq!(store.list("").unwrap(), ["a/1", "a/2", "b/1"]);
-    assert!(store.exists("a/2").unwrap() && !store.exists("a").unwrap());
-    let names = ["b/1".to_string(), "a/1".into()];
-    assert_eq!(store.read_all(&names).unwrap(), [b"x".to_vec(), b"three".to_vec()]);
-    assert!(!store.is_settled("a/1").unwrap(), "too young to be garbage");
-    store.remove("a/1").unwrap();
-    store.remove("a/1").unwrap();
-    assert_eq!(store.list("a/").unwrap(), ["a/2"]);
-    assert!(matches!(store.create("../x", b""), Err(StoreError::Name(_))));
+    contract::behaves(store.as_ref());
+    assert!(!store.is_settled("a/2").unwrap(), "too young to be garbage");
     // More than one page of a listing.
     for i in 0..1005 {
         store.create(&format!("many/{i:04}"), b"").unwrap();
