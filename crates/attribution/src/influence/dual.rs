@@ -273,49 +273,31 @@ fn inverse(ctx: &Ctx, n: usize, mut matrix: Vec<f64>) -> Result<Vec<f64>, wide::
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::influence::toy::numbers;
+    use crate::influence::toy::{WIDTH, ridge, rows, wide_numbers};
 
     const ITEMS: usize = 24;
-    const WIDTH: usize = 5;
-
-    /// Ridge regression: rows of `x`, targets, and the weights that minimise `mean (x w - y)^2 / 2 + damping |w|^2 / 2`.
-    fn ridge(keep: &[usize], x: &[f64], y: &[f64], damping: f64, items: f64) -> Vec<f64> {
-        let picked: Vec<f64> = keep.iter().flat_map(|i| &x[i * WIDTH..(i + 1) * WIDTH]).copied().collect();
-        let targets: Vec<f64> = keep.iter().map(|i| y[*i]).collect();
-        wide::ridge(&Ctx::single(), keep.len(), WIDTH, 1, &picked, &targets, damping * items).unwrap()
-    }
-
-    fn rows(x: &[f64], d: &[f64]) -> Rows {
-        let layer = RowsOfLayer {
-            inputs_width: WIDTH,
-            inputs: x.iter().map(|v| *v as f32).collect(),
-            gradients_width: 1,
-            gradients: d.iter().map(|v| *v as f32).collect(),
-        };
-        Rows { layers: vec![layer], count: d.len() }
-    }
 
     #[test]
     fn influence_of_ridge_regression_is_leave_one_out_but_for_the_items_own_leverage() {
         let ctx = Ctx::single();
-        let x: Vec<f64> = numbers(ITEMS * WIDTH, 1).iter().map(|v| f64::from(*v)).collect();
-        let y: Vec<f64> = numbers(ITEMS, 2).iter().map(|v| f64::from(*v)).collect();
+        let x = wide_numbers(ITEMS * WIDTH, 1);
+        let y = wide_numbers(ITEMS, 2);
         let (damping, items) = (0.05, ITEMS as f64);
         let all: Vec<usize> = (0..ITEMS).collect();
-        let w = ridge(&all, &x, &y, damping, items);
+        let w = ridge(&all, &x, &y, damping * items);
         let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
         let row = |i: usize| &x[i * WIDTH..(i + 1) * WIDTH];
         let residuals: Vec<f64> = all.iter().map(|i| dot(row(*i), &w) - y[*i]).collect();
         let fitted =
             Dual::fit(&ctx, &rows(&x, &[1.0; ITEMS]), &rows(&x, &residuals), damping, ITEMS).unwrap();
         // The query's "loss" is its prediction: gradient 1.
-        let query: Vec<f64> = numbers(WIDTH, 3).iter().map(|v| f64::from(*v)).collect();
+        let query = wide_numbers(WIDTH, 3);
         let scores = fitted.scores(&ctx, &rows(&query, &[1.0])).unwrap();
         let leverage_of = Dual::fit(&ctx, &rows(&x, &[1.0; ITEMS]), &rows(&x, &[1.0; ITEMS]), damping, ITEMS);
         let leverages = leverage_of.unwrap().scores(&ctx, &rows(&x, &[1.0; ITEMS])).unwrap();
         for i in 0..ITEMS {
             let rest: Vec<usize> = all.iter().copied().filter(|j| *j != i).collect();
-            let without = ridge(&rest, &x, &y, damping, items);
+            let without = ridge(&rest, &x, &y, damping * items);
             // Removing the item moves the prediction by what the item pulled.
             let moved = dot(&query, &without) - dot(&query, &w);
             let predicted = f64::from(scores[i]) / (1.0 - f64::from(leverages[i * ITEMS + i]));
@@ -326,8 +308,8 @@ mod tests {
     #[test]
     fn flipping_an_items_label_turns_its_influence() {
         let ctx = Ctx::single();
-        let x: Vec<f64> = numbers(ITEMS * WIDTH, 1).iter().map(|v| f64::from(*v)).collect();
-        let mut d: Vec<f64> = numbers(ITEMS, 2).iter().map(|v| f64::from(*v)).collect();
+        let x = wide_numbers(ITEMS * WIDTH, 1);
+        let mut d = wide_numbers(ITEMS, 2);
         let query = rows(&x[..WIDTH], &[1.0]);
         let curvature = rows(&x, &[1.0; ITEMS]);
         let score = |d: &[f64]| {
@@ -340,7 +322,7 @@ mod tests {
 
     #[test]
     fn threads_change_no_bit_and_bad_input_is_refused() {
-        let x: Vec<f64> = numbers(200 * WIDTH, 1).iter().map(|v| f64::from(*v)).collect();
+        let x = wide_numbers(200 * WIDTH, 1);
         let all = rows(&x, &[1.0; 200]);
         let run = |threads| {
             let ctx = Ctx::single().with_threads(threads);

@@ -156,31 +156,10 @@ mod tests {
     use super::*;
     use crate::influence::{
         perceptron::{Dense, Perceptron},
-        toy::numbers,
+        toy::{WIDTH, numbers, ridge, rows, wide_numbers},
     };
 
     const ITEMS: usize = 30;
-    const WIDTH: usize = 5;
-
-    fn wide_numbers(count: usize, seed: u64) -> Vec<f64> {
-        numbers(count, seed).iter().map(|v| f64::from(*v)).collect()
-    }
-
-    fn rows(x: &[f64], d: &[f64]) -> Rows {
-        let layer = RowsOfLayer {
-            inputs_width: WIDTH,
-            inputs: x.iter().map(|v| *v as f32).collect(),
-            gradients_width: 1,
-            gradients: d.iter().map(|v| *v as f32).collect(),
-        };
-        Rows { layers: vec![layer], count: d.len() }
-    }
-
-    fn ridge(keep: &[usize], x: &[f64], y: &[f64], penalty: f64) -> Vec<f64> {
-        let picked: Vec<f64> = keep.iter().flat_map(|i| &x[i * WIDTH..(i + 1) * WIDTH]).copied().collect();
-        let targets: Vec<f64> = keep.iter().map(|i| y[*i]).collect();
-        wide::ridge(&Ctx::single(), keep.len(), WIDTH, 1, &picked, &targets, penalty).unwrap()
-    }
 
     #[test]
     fn removing_a_group_from_ridge_regression_is_retraining_without_it_and_the_sum_falls_short() {

@@ -1,12 +1,17 @@
 //! A model small enough to reason about: `hidden = tanh-free polynomial of W1 x`, squared error through `W2`. Rows of an item are tokens.
 
-use super::taps::{Layer, Tap, TapError, Tapped};
-use ops::{Ctx, matmul_nn, matmul_nt};
+use super::{
+    dual::{Rows, RowsOfLayer},
+    taps::{Layer, Tap, TapError, Tapped},
+};
+use ops::{Ctx, matmul_nn, matmul_nt, wide};
 use primitives::{B256, Domain, hash};
 
 pub const INPUTS: usize = 6;
 pub const HIDDEN: usize = 8;
 pub const OUTPUTS: usize = 3;
+/// Inputs of the linear regressions.
+pub const WIDTH: usize = 5;
 
 /// Two linear layers with ReLU between, trained to map rows to targets.
 #[derive(Clone, Debug)]
@@ -25,6 +30,28 @@ pub struct ToyItem {
 pub fn numbers(count: usize, seed: u64) -> Vec<f32> {
     let stream = ops::Stream::new(seed, 7);
     (0..count as u64).map(|i| stream.uniform(i) * 2.0 - 1.0).collect()
+}
+
+pub fn wide_numbers(count: usize, seed: u64) -> Vec<f64> {
+    numbers(count, seed).iter().map(|v| f64::from(*v)).collect()
+}
+
+/// One layer of one output: inputs of [`WIDTH`] and the gradient of each row.
+pub fn rows(x: &[f64], d: &[f64]) -> Rows {
+    let layer = RowsOfLayer {
+        inputs_width: WIDTH,
+        inputs: x.iter().map(|v| *v as f32).collect(),
+        gradients_width: 1,
+        gradients: d.iter().map(|v| *v as f32).collect(),
+    };
+    Rows { layers: vec![layer], count: d.len() }
+}
+
+/// The weights that minimise `sum (x w - y)^2 / 2 + penalty |w|^2 / 2` over the rows `keep`.
+pub fn ridge(keep: &[usize], x: &[f64], y: &[f64], penalty: f64) -> Vec<f64> {
+    let picked: Vec<f64> = keep.iter().flat_map(|i| &x[i * WIDTH..(i + 1) * WIDTH]).copied().collect();
+    let targets: Vec<f64> = keep.iter().map(|i| y[*i]).collect();
+    wide::ridge(&Ctx::single(), keep.len(), WIDTH, 1, &picked, &targets, penalty).unwrap()
 }
 
 impl Toy {
