@@ -9,6 +9,7 @@
 //!
 //! Nothing from the server is trusted: names come from a fixed list, answers and files have limits, a wrong checksum removes the part.
 
+use alloy_primitives::hex;
 use anyhow::{Context as _, anyhow, bail, ensure};
 use reqwest::{Response, StatusCode, header};
 use serde::{Deserialize, Serialize};
@@ -386,12 +387,12 @@ fn hash(path: &Path, size: u64, like: &Checksum) -> anyhow::Result<String> {
             let mut digest = Sha1::new();
             digest.update(format!("blob {size}\0"));
             feed(path, &mut |bytes| digest.update(bytes))?;
-            hex(&digest.finalize())
+            hex::encode(digest.finalize())
         }
         Checksum::Sha256(_) => {
             let mut digest = <Sha256 as sha2::Digest>::new();
             feed(path, &mut |bytes| sha2::Digest::update(&mut digest, bytes))?;
-            hex(&sha2::Digest::finalize(digest))
+            hex::encode(sha2::Digest::finalize(digest))
         }
     })
 }
@@ -404,10 +405,6 @@ fn feed(path: &Path, take: &mut dyn FnMut(&[u8])) -> std::io::Result<()> {
             n => take(&buffer[..n]),
         }
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|b| format!("{b:02x}")).collect()
 }
 
 /// Where the files of a model that is imported to `folder` are kept meanwhile.

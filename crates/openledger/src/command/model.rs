@@ -2,6 +2,9 @@
 //!
 //! Arguments and what people see; the work is [`model::commands`].
 
+mod fit;
+mod report;
+
 use crate::{
     home::Home,
     hub::{self, Hub, Reference},
@@ -9,37 +12,29 @@ use crate::{
 };
 use anyhow::{Context as _, bail, ensure};
 use clap::{Subcommand, ValueEnum};
+use fit::{Fit, Sizes};
 use model::{
-    AdapterOptions, Observer, Progress, Sampling, TrainOptions,
+    AdapterOptions, Sampling,
     chat::Message,
     commands::{
-        self, AnswerText, Architecture, Converted, ExportOptions, FineTuneOptions, FitResult,
-        GenerateOptions, ImportOptions, Prompt, ReplayRun, Shown, TokenizerChoice, TrainTextOptions,
+        self, AnswerText, ExportOptions, FineTuneOptions, GenerateOptions, ImportOptions, Prompt, ReplayRun,
+        TokenizerChoice, TrainTextOptions,
     },
     data::Order,
     network::Quantisation,
-    optimizer::OptimizerOptions,
     safetensors::Dtype,
-    schedule::{Decay, Schedule},
-    train::{self, RunSettings, Trained},
+    train::{self, Trained},
 };
-use serde_json::json;
+use report::{Watch, converted, finished, show};
 use std::{
-    fs::{File, OpenOptions},
-    io::{IsTerminal, Write},
-    ops::ControlFlow,
+    io::{IsTerminal as _, Write as _},
     path::{Path, PathBuf},
-    time::Instant,
 };
 
 /// Prefix of a model that stands on a hub.
 const HUB: &str = "hub:";
-/// File of a run with its evaluations, `{"step", "loss"}` a line.
-const EVALUATIONS_FILE: &str = "evaluations.jsonl";
 /// Longest prompts in all, in bytes, that are read from standard input.
 const PROMPT_BYTES_MAX: u64 = 64 << 20;
-/// Seconds between two words on progress where there is no terminal.
-const WORD_SECONDS: u64 = 10;
 
 /// Train, fine-tune, generate, import, export, replay.
 #[derive(Debug, clap::Args)]
@@ -174,35 +169,6 @@ enum Action {
     },
 }
 
-/// Sizes of a new model.
-#[derive(Debug, clap::Args)]
-struct Sizes {
-    /// Family: llama (RMS norm, rotary positions, SwiGLU) or gpt (nanoGPT's)
-    #[arg(long, value_enum, default_value = "llama")]
-    family: FamilyArgument,
-    /// Layers
-    #[arg(long, default_value_t = 4)]
-    layers: usize,
-    /// Attention heads
-    #[arg(long, default_value_t = 4)]
-    heads: usize,
-    /// Heads of keys and values (llama) [default: as many as heads]
-    #[arg(long)]
-    kv_heads: Option<usize>,
-    /// Width
-    #[arg(long, default_value_t = 128)]
-    width: usize,
-    /// Tokens of the context
-    #[arg(long, default_value_t = 256)]
-    context: usize,
-    /// Tokenizer: `characters`, a vocabulary's size to learn, or the folder of a tokenizer.json
-    #[arg(long, default_value = "2048")]
-    tokenizer: String,
-    /// Part of the text, from its end, that is kept for validation
-    #[arg(long, default_value_t = 0.1)]
-    validation: f64,
-}
-
 /// Low-rank pairs.
 #[derive(Debug, clap::Args)]
 struct AdapterArguments {
@@ -220,100 +186,11 @@ struct AdapterArguments {
     targets: Vec<String>,
 }
 
-/// How to train.
-#[derive(Debug, clap::Args)]
-struct Fit {
-    /// Steps
-    #[arg(long, default_value_t = 500)]
-    steps: u64,
-    /// Examples of a step
-    #[arg(long, default_value_t = 12)]
-    batch: usize,
-    /// Examples of one pass, to save memory; changes no bit [default: all of a step]
-    #[arg(long)]
-    micro_batch: Option<usize>,
-    /// Optimiser
-    #[arg(long, value_enum, default_value = "muon")]
-    optimizer: OptimizerArgument,
-    /// Highest learning rate [default: 0.02 muon, 0.001 adamw, 0.05 sgd]
-    #[arg(long)]
-    rate: Option<f32>,
-    /// Steps until the highest rate [default: a twentieth of all, at most 100]
-    #[arg(long)]
-    warmup: Option<u64>,
-    /// How the rate falls
-    #[arg(long, value_enum, default_value = "cosine")]
-    decay: DecayArgument,
-    /// Last rate, as a part of the highest
-    #[arg(long, default_value_t = 0.1)]
-    floor: f32,
-    /// Decay of AdamW's second moment
-    #[arg(long, default_value_t = 0.95)]
-    beta2: f32,
-    /// Weight decay [default: 0.1 adamw, else 0]
-    #[arg(long)]
-    weight_decay: Option<f32>,
-    /// Norm that the gradient is cut to; 0 cuts nothing
-    #[arg(long, default_value_t = 1.0)]
-    clip: f32,
-    /// Order of the examples [default: random for texts, shuffled for examples]
-    #[arg(long, value_enum)]
-    order: Option<OrderArgument>,
-    /// Seed of weights and order
-    #[arg(long, default_value_t = 0)]
-    seed: u64,
-    /// Steps between evaluations; 0 makes none
-    #[arg(long, default_value_t = 100)]
-    evaluate_every: u64,
-    /// Examples of an evaluation
-    #[arg(long, default_value_t = 64)]
-    evaluation_examples: u64,
-    /// Steps between checkpoints, a multiple of 16
-    #[arg(long, default_value_t = 256)]
-    checkpoint_every: u64,
-    /// Newest checkpoints that are kept; 0 keeps all
-    #[arg(long, default_value_t = 0)]
-    keep_checkpoints: usize,
-    /// Keep the roots of every operation's output
-    #[arg(long)]
-    trace: bool,
-    /// Threads; 0 means all. They change no bit
-    #[arg(long, default_value_t = 0)]
-    threads: usize,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum FamilyArgument {
-    Llama,
-    Gpt,
-}
-
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum DtypeArgument {
     F32,
     F16,
     Bf16,
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum OptimizerArgument {
-    Muon,
-    Adamw,
-    Sgd,
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum DecayArgument {
-    Constant,
-    Cosine,
-    Linear,
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum OrderArgument {
-    Random,
-    Shuffled,
-    Sequential,
 }
 
 /// Runs `openledger model`.
@@ -423,74 +300,6 @@ pub fn run(arguments: Arguments, home: &Home, output: &Output) -> anyhow::Result
     Ok(())
 }
 
-impl Sizes {
-    fn architecture(&self) -> Architecture {
-        Architecture {
-            llama: self.family == FamilyArgument::Llama,
-            layers: self.layers,
-            heads: self.heads,
-            kv_heads: self.kv_heads.unwrap_or(self.heads),
-            hidden: self.width,
-            context: self.context,
-        }
-    }
-}
-
-impl Fit {
-    fn options(&self, trained: Trained, order: Order) -> TrainOptions {
-        let (optimizer, rate) = match self.optimizer {
-            OptimizerArgument::Muon => {
-                let weight_decay = self.weight_decay.unwrap_or(0.0);
-                (OptimizerOptions::Muon { momentum: 0.95, weight_decay, adamw_ratio: 0.15 }, 0.02)
-            }
-            OptimizerArgument::Adamw => {
-                let weight_decay = self.weight_decay.unwrap_or(0.1);
-                (OptimizerOptions::Adamw { beta1: 0.9, beta2: self.beta2, eps: 1e-8, weight_decay }, 1e-3)
-            }
-            OptimizerArgument::Sgd => (
-                OptimizerOptions::Sgd { momentum: 0.9, weight_decay: self.weight_decay.unwrap_or(0.0) },
-                0.05,
-            ),
-        };
-        let decay = match self.decay {
-            DecayArgument::Constant => Decay::Constant,
-            DecayArgument::Cosine => Decay::Cosine,
-            DecayArgument::Linear => Decay::Linear,
-        };
-        let schedule = Schedule {
-            peak: self.rate.unwrap_or(rate),
-            warmup: self.warmup.unwrap_or((self.steps / 20).min(100)),
-            decay,
-            floor: self.floor,
-        };
-        TrainOptions {
-            micro_batch: self.micro_batch,
-            seed: self.seed,
-            order: match self.order {
-                None => order,
-                Some(OrderArgument::Random) => Order::Random,
-                Some(OrderArgument::Shuffled) => Order::Shuffled,
-                Some(OrderArgument::Sequential) => Order::Sequential,
-            },
-            optimizer,
-            schedule,
-            clip: (self.clip != 0.0).then_some(self.clip),
-            trained,
-            checkpoint_every: self.checkpoint_every,
-            ..TrainOptions::new(self.steps, self.batch)
-        }
-    }
-
-    fn settings(&self) -> RunSettings {
-        RunSettings {
-            evaluate_every: self.evaluate_every,
-            evaluation_examples: self.evaluation_examples,
-            keep_checkpoints: self.keep_checkpoints,
-            trace: self.trace,
-        }
-    }
-}
-
 /// A run remembers what it was made from by absolute paths, so that a replay may start anywhere.
 fn absolute(paths: Vec<PathBuf>) -> anyhow::Result<Vec<PathBuf>> {
     Ok(paths.into_iter().map(std::path::absolute).collect::<Result<_, _>>()?)
@@ -555,86 +364,6 @@ fn generate(model: &Path, options: &GenerateOptions, output: &Output) -> anyhow:
     Ok(())
 }
 
-/// Tells how a run goes, and keeps its evaluations.
-struct Watch<'a> {
-    output: &'a Output,
-    evaluations: File,
-    terminal: bool,
-    last_word: Instant,
-}
-
-impl<'a> Watch<'a> {
-    fn new(run: &Path, output: &'a Output) -> anyhow::Result<Watch<'a>> {
-        std::fs::create_dir_all(run).with_context(|| format!("cannot create {}", run.display()))?;
-        let path = run.join(EVALUATIONS_FILE);
-        let evaluations = OpenOptions::new().create(true).append(true).open(&path);
-        Ok(Watch {
-            output,
-            evaluations: evaluations.with_context(|| format!("cannot write {}", path.display()))?,
-            terminal: std::io::stderr().is_terminal(),
-            last_word: Instant::now(),
-        })
-    }
-}
-
-impl Observer for Watch<'_> {
-    fn step(&mut self, p: &Progress) -> ControlFlow<()> {
-        let line = format!(
-            "step {} of {}, loss {:.4}, {:.0} tokens/s, {:.0} s left",
-            p.step, p.steps, p.loss, p.tokens_per_second, p.seconds_left
-        );
-        if let Some(loss) = p.validation_loss {
-            if self.terminal {
-                self.output.overwrite("");
-            }
-            self.output.note(format!("{line}, validation {loss:.4}"));
-            let record = json!({ "step": p.step, "loss": loss, "trainingLoss": p.loss });
-            // The curve is for people: a run does not fail for it.
-            let _ = writeln!(self.evaluations, "{record}");
-            self.last_word = Instant::now();
-        } else if self.terminal {
-            self.output.overwrite(line);
-        } else if self.last_word.elapsed().as_secs() >= WORD_SECONDS {
-            self.output.note(line);
-            self.last_word = Instant::now();
-        }
-        ControlFlow::Continue(())
-    }
-}
-
-fn finished(result: &FitResult, output: &Output) {
-    for damaged in &result.outcome.damaged {
-        output.note(format!("passed over a damaged checkpoint: {damaged}"));
-    }
-    output.result(result, || {
-        let validation =
-            result.validation_loss.map_or(String::new(), |v| format!(", validation loss {v:.4}"));
-        format!(
-            "{}\nrun {}, {} parameters, {} steps{validation}, state {}",
-            result.result.display(),
-            result.outcome.run,
-            result.parameters,
-            result.outcome.steps,
-            result.outcome.state_root
-        )
-    });
-}
-
-fn converted(result: &Converted, to: &Path, output: &Output) {
-    output.result(result, || {
-        let with = |there: bool, what: &str| if there { what.to_string() } else { format!("no {what}") };
-        format!(
-            "{}\n{}, {} parameters, weights {}, {}, {}",
-            to.display(),
-            result.family,
-            result.parameters,
-            result.weights_root,
-            with(result.tokenizer, "tokenizer"),
-            with(result.chat_template, "chat template")
-        )
-    });
-}
-
 fn replay(run: &Path, first: u64, last: Option<u64>, threads: usize, output: &Output) -> anyhow::Result<()> {
     let steps = train::ReplayOptions { first, last: last.unwrap_or(u64::MAX) };
     let terminal = std::io::stderr().is_terminal();
@@ -660,40 +389,5 @@ fn replay(run: &Path, first: u64, last: Option<u64>, threads: usize, output: &Ou
     if !equal {
         bail!("the run does not replay");
     }
-    Ok(())
-}
-
-fn show(folder: &Path, output: &Output) -> anyhow::Result<()> {
-    let shown = commands::show(folder)?;
-    output.result(&shown, || match &shown {
-        Shown::Model { config, parameters, weights_root, tokenizer, tensors } => format!(
-            "model: {}, {parameters} parameters in {} tensors, {} layers, width {}, {} heads, context {}, vocabulary {}\nweights {weights_root}\ntokenizer {}",
-            config.family.name(),
-            tensors.len(),
-            config.layers,
-            config.hidden,
-            config.heads,
-            config.context,
-            config.vocabulary,
-            tokenizer.map_or("none".into(), |t| t.to_string())
-        ),
-        Shown::Adapter { tensors } => {
-            let names = tensors.iter().map(|t| format!("{} {:?}", t.name, t.shape));
-            format!("adapter of {} factors\n{}", tensors.len(), names.collect::<Vec<_>>().join("\n"))
-        }
-        Shown::Run(run) => {
-            let loss = run.last.as_ref().map_or(String::new(), |l| format!(", loss {:.4}, chain {}", l.loss, l.chain));
-            format!(
-                "run {}: {} of {} steps{loss}\ncheckpoints {:?}\ndata {} ({} examples), op set {}",
-                run.run,
-                run.steps,
-                run.manifest.options.steps,
-                run.checkpoints,
-                run.manifest.data_root,
-                run.manifest.data_count,
-                run.manifest.op_set
-            )
-        }
-    });
     Ok(())
 }

@@ -37,7 +37,7 @@ fn description() -> String {
     blob.update(b"blob 2\0");
     blob.update(config);
     sha2::Digest::update(&mut large, weights());
-    let (blob, large) = (hex(&blob.finalize()), hex(&sha2::Digest::finalize(large)));
+    let (blob, large) = (hex::encode(blob.finalize()), hex::encode(sha2::Digest::finalize(large)));
     format!(
         r#"{{"sha": "0123456789abcdef", "siblings": [
             {{"rfilename": "config.json", "size": 2, "blobId": "{blob}"}},
