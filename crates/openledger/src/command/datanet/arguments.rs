@@ -1,0 +1,189 @@
+//! What the command line of `openledger datanet` takes.
+
+use alloy_primitives::B256;
+use clap::Subcommand;
+use std::path::PathBuf;
+use vault::{crypt::keys::PublicKey, screen};
+
+/// How long a grant holds unless it says otherwise, in days.
+const GRANT_DAYS: u64 = 30;
+
+/// Licensed data, encrypted in a vault.
+#[derive(Debug, clap::Args)]
+pub struct Arguments {
+    /// Folder of the vault, or s3://BUCKET/PREFIX [default: HOME/vault]
+    #[arg(long, global = true, value_name = "PLACE")]
+    pub(super) vault: Option<String>,
+    /// Address of the S3 server [default: AWS_ENDPOINT_URL, or Amazon's]
+    #[arg(long, global = true, value_name = "URL")]
+    pub(super) s3_endpoint: Option<String>,
+    /// File with another keeper's key, where several are needed; may be given several times
+    #[arg(long = "keeper-key", global = true, value_name = "FILE")]
+    pub(super) keeper_keys: Vec<PathBuf>,
+    #[command(subcommand)]
+    pub(super) action: Action,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Action {
+    /// Create a Datanet
+    Create {
+        /// What people call it
+        name: String,
+        /// What it is for
+        #[arg(long, default_value = "")]
+        description: String,
+        /// Key name or address that owns it
+        #[arg(long, default_value = "default")]
+        owner: String,
+        /// SPDX expression that items may have; may be given several times [default: any valid one]
+        #[arg(long = "licence", value_name = "SPDX")]
+        licences: Vec<String>,
+        /// Public key of a keeper, as `datanet key` prints it; may be given several times [default: your own]
+        #[arg(long = "keeper", value_name = "KEY")]
+        keepers: Vec<PublicKey>,
+        /// How many keepers together can read
+        #[arg(long, default_value_t = 1)]
+        needed: u8,
+        /// What happens to personal data: report, redact or reject
+        #[arg(long, default_value = "redact", value_parser = screening)]
+        personal: screen::Action,
+        /// What happens to passwords, keys and tokens: report, redact or reject
+        #[arg(long, default_value = "reject", value_parser = screening)]
+        secrets: screen::Action,
+        /// What happens to junk: report or reject
+        #[arg(long, default_value = "reject", value_parser = screening)]
+        junk: screen::Action,
+    },
+    /// Add files, folders or globs: read, screen, compare, encrypt, store
+    Add {
+        /// Datanet: name, id, or the beginning of its id
+        datanet: String,
+        /// Files, folders or globs
+        #[arg(required = true)]
+        sources: Vec<PathBuf>,
+        /// Key name or address that contributes
+        #[arg(long, default_value = "default")]
+        owner: String,
+        /// SPDX expression of documents that state none
+        #[arg(long, value_name = "SPDX")]
+        licence: Option<String>,
+        /// Column that holds the text, in tables
+        #[arg(long, value_name = "COLUMN")]
+        text: Option<String>,
+        /// Column that holds the prompt, in tables
+        #[arg(long, value_name = "COLUMN")]
+        prompt: Option<String>,
+    },
+    /// Show Datanets, contributions, grants and training sets
+    Show {
+        /// Datanet: name, id, or the beginning of its id
+        datanet: Option<String>,
+    },
+    /// Check every stored byte against the roots
+    Verify,
+    /// Remove what interrupted commands left behind
+    Clean,
+    /// Give someone the keys of a contribution or training set
+    Grant {
+        /// Public key of the grantee, as `datanet key` prints it
+        grantee: PublicKey,
+        /// Root of a training set
+        #[arg(
+            long,
+            value_name = "ROOT",
+            conflicts_with = "contributions",
+            required_unless_present = "contributions"
+        )]
+        set: Option<B256>,
+        /// Contribution; may be given several times
+        #[arg(long = "contribution", value_name = "ID")]
+        contributions: Vec<B256>,
+        /// Registered training descriptor that the grant is for
+        #[arg(long, value_name = "HASH")]
+        run: Option<B256>,
+        /// Days it holds
+        #[arg(long, default_value_t = GRANT_DAYS)]
+        days: u64,
+        /// For what, in words
+        #[arg(long, default_value = "training")]
+        purpose: String,
+    },
+    /// End a grant
+    Revoke {
+        /// The grant
+        grant: B256,
+        /// Why
+        #[arg(long, default_value = "")]
+        reason: String,
+    },
+    /// Delete keys and ciphertext for good; a tombstone stays
+    Erase {
+        /// A contribution
+        #[arg(long, value_name = "ID", conflicts_with = "leaves", required_unless_present = "leaves")]
+        contribution: Option<B256>,
+        /// Leaf of an item; may be given several times
+        #[arg(long = "leaf", value_name = "HASH")]
+        leaves: Vec<B256>,
+        /// Why
+        #[arg(long, default_value = "")]
+        reason: String,
+        /// Really erase: nothing brings it back
+        #[arg(long)]
+        yes: bool,
+    },
+    /// Freeze a training set: items of Datanets that licences, languages and novelty allow
+    TrainSet {
+        /// Datanets: names or ids [default: all]
+        datanets: Vec<String>,
+        /// Use that every licence must allow: train, commercial, distribute, quote; may be given several times
+        #[arg(long = "use", value_name = "USE")]
+        uses: Vec<String>,
+        /// Licence that the model will carry
+        #[arg(long, value_name = "SPDX", default_value = "Apache-2.0")]
+        target: String,
+        /// ISO 639-3 code of a language; may be given several times
+        #[arg(long = "language", value_name = "CODE")]
+        languages: Vec<String>,
+        /// Keep near-duplicates
+        #[arg(long)]
+        keep_duplicates: bool,
+        /// Bytes of text at most
+        #[arg(long, default_value_t = 0)]
+        max_bytes: u64,
+    },
+    /// Write a training set out as Parquet, with its Croissant description, data card and public summary
+    Export {
+        /// New folder to write to
+        folder: PathBuf,
+        /// Root of the training set [default: the one frozen last]
+        #[arg(long, value_name = "ROOT")]
+        set: Option<B256>,
+        /// Read under this grant instead of as a keeper
+        #[arg(long, value_name = "GRANT", conflicts_with = "set")]
+        grant: Option<B256>,
+        /// What it is called [default: the Datanets' names]
+        #[arg(long)]
+        name: Option<String>,
+        /// What it is for [default: the Datanets' descriptions]
+        #[arg(long)]
+        description: Option<String>,
+        /// Who publishes it
+        #[arg(long, default_value = "unnamed")]
+        publisher: String,
+        /// Its version
+        #[arg(long = "release", default_value = "1.0.0", value_name = "VERSION")]
+        version: String,
+    },
+    /// Print this user's public key, for grants
+    Key,
+}
+
+fn screening(text: &str) -> Result<screen::Action, String> {
+    match text {
+        "report" => Ok(screen::Action::Report),
+        "redact" => Ok(screen::Action::Redact),
+        "reject" => Ok(screen::Action::Reject),
+        _ => Err("there are report, redact and reject".into()),
+    }
+}
