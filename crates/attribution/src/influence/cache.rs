@@ -17,10 +17,12 @@
 
 mod build;
 mod calibrate;
+mod erase;
 mod files;
 mod plan;
 
 pub use build::{Progress, Stage, build};
+pub use erase::{Erasure, erase};
 pub use files::{CacheError, MAX_UNITS};
 pub use plan::{DAMPING_GRID, Options, OptionsError, Unit, UnitMeta};
 

@@ -8,11 +8,12 @@
 //! noise              own noise of every row
 //! units.json         UnitMeta of every unit
 //! commitment.json    Commitment; written last, so that a cache without one is unfinished
+//! erased.json        rows whose features were erased, with the leaves they had; absent without any
 //! ```
 //! A binary file is `magic, first u64, rows u64, width u64, f32 ..., BLAKE3 of all before`. Files are written beside
 //! their place and renamed, so that a file is whole or absent.
 
-use super::{Cache, Commitment, OptionsError, UnitMeta, plan, plan::Parts};
+use super::{Cache, Commitment, OptionsError, UnitMeta, erase, plan, plan::Parts};
 use crate::{
     influence::{
         curvature::{BLOCK_UNITS, CurvatureError, Inverse},
@@ -391,6 +392,7 @@ impl Cache {
         }
         let noise_path = folder.join("noise");
         let noise = Block::read(&noise_path, 0, parts.rows(), 1)?.ok_or_else(|| missing(&noise_path))?;
+        let erased = erase::rows(folder)?;
         let mut leaves = Vec::with_capacity(parts.rows());
         let mut shards = vec![];
         for index in 0..shard_count(parts.rows(), &plan.options) {
@@ -398,7 +400,7 @@ impl Cache {
             let (first, rows) = shard_range(parts.rows(), &plan.options, index);
             let shard =
                 Block::read(&path, first as u64, rows, projector.width())?.ok_or_else(|| missing(&path))?;
-            leaves.extend(unit_leaves(&shard));
+            leaves.extend(erase::leaves(&shard, &erased));
             shards.push(shard.data);
         }
         let found = root(&plan, &inverse_block, &noise, &commitment.rule, commitment.unit_scale, &leaves);
