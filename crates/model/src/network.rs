@@ -105,6 +105,12 @@ pub fn logits(ctx: &Ctx, model: &Model, adapter: Option<&Adapter>, batch: &Batch
     out
 }
 
+/// A pass without the head: `acts` then holds [`Activations::last_hidden`].
+pub fn hidden(ctx: &Ctx, model: &Model, adapter: Option<&Adapter>, batch: &Batch, acts: &mut Activations) {
+    let adapters = linear::AdapterRows::whole(adapter, batch.rows());
+    forward::forward(ctx, model, &adapters, batch, acts, &mut Hooks::none());
+}
+
 /// Losses of a batch without gradients.
 pub fn losses(
     ctx: &Ctx,

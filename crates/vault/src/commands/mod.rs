@@ -10,15 +10,18 @@
 //! | `revoke` | [`revoke`] | |
 //! | `erase` | [`erase`] | supply the end of open windows and the models of a training set |
 //! | `export` | [`crate::export::export`] | |
+//! | `paraphrases` | [`paraphrases()`] | supply a model as [`crate::similar::Embedder`] |
 //! | `train-set` | [`train_set`] | register the descriptor with its root |
 //!
 //! Everything works offline on a vault of its own. Time comes in as `now` (seconds since 1970), progress goes out through a
 //! callback, keys come in a [`Keyring`].
 
+mod paraphrases;
 mod show;
 
 pub use crate::export::{ExportOptions, ExportReport, export, export_granted};
 pub use crate::vault::upkeep::VerifyReport;
+pub use paraphrases::{Pair, ParaphraseError, ParaphraseReport, paraphrases};
 pub use show::{ContributionView, DatanetView, GrantView, ShowReport, show};
 
 use crate::access::{Grant, Scope, Tombstone};
@@ -289,14 +292,18 @@ pub fn erase(
     ring: &Keyring,
     now: u64,
 ) -> Result<Tombstone, VaultError> {
-    let leaves = leaves_of(vault, scope, ring)?;
+    let leaves = leaves(vault, scope, ring)?;
     if leaves.is_empty() {
         return Err(VaultError::NothingMatches("nothing was erased".into()));
     }
     vault.erase(EraseOptions { leaves, reason: reason.into(), windows_close_at, models_of, now })
 }
 
-fn leaves_of(vault: &Vault, scope: &EraseScope, ring: &Keyring) -> Result<Vec<B256>, VaultError> {
+/// Leaves of the items that a scope means and that are not erased yet; leaves named one by one are taken as they are.
+///
+/// # Errors
+/// [`VaultError::NoContribution`], or when the keepers that a search by source needs are missing.
+pub fn leaves(vault: &Vault, scope: &EraseScope, ring: &Keyring) -> Result<Vec<B256>, VaultError> {
     let mut leaves = Vec::new();
     match scope {
         EraseScope::Leaves(named) => leaves.extend(named),

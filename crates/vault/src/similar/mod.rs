@@ -9,16 +9,18 @@
 //! Signatures are hashed under one key for the whole network, so that those of other Datanets can be compared
 //! without their text ([`index::Index::observe`]); such a match is reported by its estimated similarity.
 //!
-//! Paraphrase has its own layer, [`Embedder`]: the vault defines what it needs, a model supplies it.
+//! Paraphrase has its own layer, [`paraphrase`]: the vault defines what it needs, a model supplies it.
 
 mod bands;
 mod counts;
 pub mod edit;
 pub mod index;
+pub mod paraphrase;
 pub mod signature;
 pub mod words;
 
 pub use index::{Assessment, Duplicate, DuplicateKind, Index};
+pub use paraphrase::{EmbedError, Embedder, Paraphrase, paraphrases};
 pub use signature::Signature;
 
 /// One, in the parts per million that novelty and similarity are counted in.
@@ -38,12 +40,4 @@ impl std::hash::Hasher for Mixed {
     fn finish(&self) -> u64 {
         self.0
     }
-}
-
-/// Turns texts into vectors of unit length whose dot product is high for paraphrases.
-pub trait Embedder {
-    /// Length of the vectors.
-    fn dimensions(&self) -> usize;
-    /// One vector a text, each of [`Embedder::dimensions`] numbers.
-    fn embed(&self, texts: &[&str]) -> Vec<Vec<f32>>;
 }

@@ -36,7 +36,13 @@ pub struct Query {
     pub min_bytes: u64,
     /// Most bytes in all, taken in commit order; 0 for no limit.
     pub max_bytes: u64,
+    /// Leaves that are left out, ascending: paraphrases, or what its owner asked to spare.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub without: Vec<B256>,
 }
+
+/// Announces [`Query::without`] in a query's encoding, where a number of versions stands otherwise.
+const WITHOUT: u32 = u32::MAX;
 
 impl Query {
     /// Everything but near-duplicates.
@@ -45,7 +51,17 @@ impl Query {
     }
 
     fn encode(&self, w: &mut Writer) {
-        let Query { datanets, licences, languages, owners, groups, min_nu_ppm, min_bytes, max_bytes } = self;
+        let Query {
+            datanets,
+            licences,
+            languages,
+            owners,
+            groups,
+            min_nu_ppm,
+            min_bytes,
+            max_bytes,
+            without,
+        } = self;
         w.list(datanets, |w, d| {
             w.hash(&d.0);
         });
@@ -58,9 +74,14 @@ impl Query {
             w.address(owner);
         });
         w.u32(*min_nu_ppm).u64(*min_bytes).u64(*max_bytes);
+        if !without.is_empty() {
+            w.u32(WITHOUT).list(without, |w, leaf| {
+                w.hash(leaf);
+            });
+        }
     }
 
-    fn takes(&self, meta: &ItemMeta) -> bool {
+    fn takes(&self, meta: &ItemMeta, leaf: &B256) -> bool {
         let allowed = |list: &[String], value: &str| list.is_empty() || list.iter().any(|l| l == value);
         crate::licence::accepted(&meta.facts.licence, &self.licences)
             && allowed(&self.languages, meta.language.as_deref().unwrap_or("und"))
@@ -68,6 +89,7 @@ impl Query {
             && allowed(&self.groups, meta.group.as_deref().unwrap_or(""))
             && meta.nu_ppm >= self.min_nu_ppm
             && meta.facts.bytes >= self.min_bytes
+            && self.without.binary_search(leaf).is_err()
     }
 }
 
@@ -148,10 +170,12 @@ impl Vault {
     ///
     /// # Errors
     /// [`VaultError::NothingMatches`] when no item does.
-    pub fn freeze(&mut self, query: Query, ring: &Keyring, now: u64) -> Result<TrainingSet, VaultError> {
+    pub fn freeze(&mut self, mut query: Query, ring: &Keyring, now: u64) -> Result<TrainingSet, VaultError> {
         for licence in &query.licences {
             crate::licence::normal(licence)?;
         }
+        query.without.sort_unstable();
+        query.without.dedup();
         let mut ids: Vec<DatanetId> = match query.datanets.as_slice() {
             [] => self.datanets.keys().copied().collect(),
             named => named.to_vec(),
@@ -180,10 +204,10 @@ impl Vault {
                 looked_at += 1;
                 let limit = set.query.max_bytes;
                 let fits = limit == 0 || set.bytes + meta.facts.bytes <= limit;
-                if set.query.takes(&meta) && fits {
+                let leaf = meta.facts.leaf();
+                if set.query.takes(&meta, &leaf) && fits {
                     set.bytes += meta.facts.bytes;
                     set.tokens += meta.tokens;
-                    let leaf = meta.facts.leaf();
                     set.entries.push(Entry { contribution: contribution.id, index, leaf });
                 }
             }

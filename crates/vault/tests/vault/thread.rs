@@ -1,6 +1,6 @@
 //! The main path, end to end: a folder in, a frozen, decrypted, verified training set out.
 
-use crate::fixture::{Bench, NOW, bench, folder, prose};
+use crate::fixture::{Bench, NOW, bench, documents, folder, prose};
 use primitives::B256;
 use vault::access::Scope;
 use vault::crypt::CryptError;
@@ -59,6 +59,24 @@ fn a_folder_becomes_a_verified_training_set() {
     }
     let pair = items.iter().find(|(_, i)| i.meta.source == "pairs.jsonl#1").unwrap();
     assert!(pair.1.meta.facts.prompt_bytes > 0);
+}
+
+#[test]
+fn leaves_left_out_by_name_make_another_set_whatever_their_order() {
+    let mut bench = bench(Box::new(Memory::new()));
+    let ring = bench.ring();
+    bench.vault.import(documents(0, 5), &bench.options, &ring, &mut |_| {}).unwrap();
+    let all = bench.vault.freeze(Query::deduplicated(), &ring, NOW).unwrap();
+    let (a, b) = (all.entries[1].leaf, all.entries[3].leaf);
+    let mut without =
+        |without| bench.vault.freeze(Query { without, ..Query::deduplicated() }, &ring, NOW).unwrap();
+    let fewer = without(vec![a, b]);
+    assert_eq!(fewer, without(vec![b, a, b]));
+    assert_eq!(fewer.entries.iter().map(|e| e.index).collect::<Vec<_>>(), [0, 2, 4]);
+    // What is left out is part of the root, even where it would not have been taken.
+    assert_ne!(without(vec![a, b, B256::ZERO]).root, fewer.root);
+    assert_ne!(all.root, fewer.root);
+    assert_eq!(bench.vault.set(&fewer.root).unwrap(), fewer);
 }
 
 #[test]
