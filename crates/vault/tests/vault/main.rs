@@ -7,4 +7,5 @@ mod fixture;
 mod hostile;
 #[cfg(feature = "s3")]
 mod s3;
+mod seeds;
 mod thread;
