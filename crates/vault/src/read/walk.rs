@@ -4,7 +4,7 @@ use super::{MAX_DEPTH, MAX_FILES, ReadError, SourceFile, io};
 use std::path::{Component, Path, PathBuf};
 
 /// Files under `path`: itself, everything below a directory, or what a glob matches (`*` and `?` within a name,
-/// `**` across folders). Sorted by name. Hidden entries (a leading dot) are left out, as version control
+/// `**` across folders). Sorted by name. Hidden entries (a leading dot) are left out and said to be, as version control
 /// and editors keep their own data there.
 ///
 /// # Errors
@@ -76,10 +76,14 @@ fn walk(dir: &Path, prefix: &str, depth: usize, found: &mut Vec<Result<SourceFil
             found.push(Err(ReadError::Malformed { path, reason: "file name is not UTF-8".into() }));
             continue;
         };
+        let name = format!("{prefix}{own}");
         if own.starts_with('.') {
+            let reason =
+                "hidden, as version control and editors keep their own data; name it itself to read it"
+                    .into();
+            found.push(Err(ReadError::LeftOut { path: name, reason }));
             continue;
         }
-        let name = format!("{prefix}{own}");
         match entry.file_type() {
             Err(source) => found.push(Err(ReadError::Io { path: name, source })),
             Ok(kind) if kind.is_symlink() => found.push(Err(ReadError::SymbolicLink { path: name })),
@@ -178,8 +182,9 @@ mod tests {
         let names: Vec<_> = found.iter().map(name_of).collect();
         #[cfg(unix)]
         {
-            assert_eq!(names, ["a.txt", "b/1.txt", "b/2.txt", "c.txt"]);
-            assert!(matches!(found[3], Err(ReadError::SymbolicLink { .. })));
+            assert_eq!(names, [".hidden.txt", "a.txt", "b/1.txt", "b/2.txt", "c.txt"]);
+            assert!(matches!(found[0], Err(ReadError::LeftOut { .. })));
+            assert!(matches!(found[4], Err(ReadError::SymbolicLink { .. })));
         }
         let only = files(&dir.path().join("**/1.*")).unwrap();
         assert_eq!(only.len(), 1);
