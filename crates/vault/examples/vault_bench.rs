@@ -5,12 +5,12 @@
 //!   the number of the earlier one that it repeats, or `-`, then its hashed words.
 //! - `edits`: recall of generated documents with 10, 20 and 30 % of the words replaced.
 //! - `scale COUNT [OUT]`: near-duplicates of COUNT generated short documents, a tenth of them edited copies.
-//! - `range MEGABYTES SCRATCH`: 1 MB ranges from an item set of that size.
+//! - `range MEGABYTES SCRATCH`: 1 MB ranges from an item set of that size, which is made in SCRATCH unless it is there.
 
 use std::io::Write;
 use std::path::Path;
 use std::time::{Duration, Instant};
-use vault::crypt::item::Sealer;
+use vault::crypt::item::{CHUNK_BYTES, Sealer};
 use vault::crypt::keys::{Keyring, SecretKey, new_key};
 use vault::crypt::threshold::Keepers;
 use vault::datanet::{Datanet, local_id};
@@ -69,6 +69,7 @@ struct Setup {
     vault: Vault,
     options: ImportOptions,
     ring: Keyring,
+    keeper: SecretKey,
 }
 
 fn setup(scratch: &Path) -> Outcome<Setup> {
@@ -87,7 +88,8 @@ fn setup(scratch: &Path) -> Outcome<Setup> {
     };
     let id = vault.create_datanet(datanet, 1)?;
     let options = ImportOptions { licence: Some("MIT".into()), ..ImportOptions::new(id, owner, 1) };
-    Ok(Setup { vault, options, ring: [keeper].into_iter().collect() })
+    let ring = [keeper.clone()].into_iter().collect();
+    Ok(Setup { vault, options, ring, keeper })
 }
 
 fn import(folder: &Path, scratch: &Path) -> Outcome<()> {
@@ -97,6 +99,14 @@ fn import(folder: &Path, scratch: &Path) -> Outcome<()> {
 
     // Phases, each over all documents.
     let (_, hash) = timed(|| documents.iter().map(|d| item_id(&d.text)).filter(|i| i.0.is_zero()).count());
+    let mut compressor = zstd::bulk::Compressor::new(1)?;
+    let mut frame = vec![0; zstd::zstd_safe::compress_bound(CHUNK_BYTES)];
+    let start = clock();
+    let mut compressed = 0;
+    for chunk in documents.iter().flat_map(|d| d.text.as_bytes().chunks(CHUNK_BYTES)) {
+        compressed += compressor.compress_to_buffer(chunk, &mut frame[..])?.min(chunk.len());
+    }
+    let compress = clock() - start;
     let mut sealer = Sealer::new()?;
     let mut packs: Vec<Vec<u8>> = vec![Vec::new()];
     let start = clock();
@@ -135,6 +145,7 @@ fn import(folder: &Path, scratch: &Path) -> Outcome<()> {
         timed(|| documents.iter().map(|d| vault::document::estimate_tokens(&d.text)).sum::<u64>());
     for (what, time) in [
         ("hash (item id)", hash),
+        ("compress alone (zstd 1)", compress),
         ("chunk, compress, encrypt", seal),
         ("bao tree of the packs", bao),
         ("store (flushed to disk)", write),
@@ -147,9 +158,10 @@ fn import(folder: &Path, scratch: &Path) -> Outcome<()> {
     ] {
         say(format!("{what:28} {:8.1} MB/s", rate(bytes, time)))?;
     }
-    say(format!("sealed to {:.3} of the text", sealed as f64 / bytes as f64))?;
+    let (sealed, compressed) = (sealed as f64 / bytes as f64, compressed as f64 / bytes as f64);
+    say(format!("compressed to {compressed:.3}, sealed to {sealed:.3} of the text"))?;
 
-    let Setup { mut vault, options, ring } = setup(&scratch.join("vault"))?;
+    let Setup { mut vault, options, ring, .. } = setup(&scratch.join("vault"))?;
     let (report, whole) =
         timed(|| vault.import(documents.into_iter().map(Ok::<_, ReadError>), &options, &ring, &mut |_| {}));
     let report = report?;
@@ -295,35 +307,64 @@ fn scale(count: usize, out: Option<&Path>) -> Outcome<()> {
 
 fn range(megabytes: u64, scratch: &Path) -> Outcome<()> {
     const ITEM_BYTES: usize = 8 << 20;
-    let Setup { mut vault, options, ring } = setup(scratch)?;
+    let key = scratch.join("keeper");
+    let (vault, ring) = match std::fs::read(&key) {
+        Ok(bytes) => {
+            let keeper = SecretKey::from_bytes(bytes.as_slice().try_into()?);
+            (Vault::open(Box::new(Local::open(&scratch.join("vault"))?))?, [keeper].into_iter().collect())
+        }
+        Err(_) => {
+            let Setup { vault, ring, keeper, .. } = filled(megabytes, ITEM_BYTES, scratch)?;
+            std::fs::write(&key, *keeper.to_bytes())?;
+            (vault, ring)
+        }
+    };
+    let contribution = vault.contributions().first().ok_or("something was imported")?.clone();
+    let stored: u64 = contribution.segments.iter().map(|s| s.pack_bytes).sum();
+    // Each read opens the contribution anew, from its wrapped keys on; the second figure is the read alone.
+    let (mut whole, mut alone) = (Vec::new(), Vec::new());
+    for i in 0..200u64 {
+        let at = (i * 7919 * 131) % (ITEM_BYTES as u64 - 1_000_000);
+        let item = (i * 104_729) % contribution.items;
+        let start = Instant::now();
+        let mut items = vault.items(&contribution.id, &ring)?;
+        let opened = Instant::now();
+        let bytes = items.read_range(item, at..at + 1_000_000)?;
+        assert_eq!(bytes.len(), 1_000_000);
+        whole.push(start.elapsed());
+        alone.push(opened.elapsed());
+    }
+    whole.sort();
+    alone.sort();
+    say(format!(
+        "{} MB in {} items ({} MB stored): 1 MB range by the wall clock: p50 {:.2?}, p99 {:.2?}; with opening the contribution p50 {:.2?}, p99 {:.2?}",
+        contribution.bytes / 1_000_000,
+        contribution.items,
+        stored / 1_000_000,
+        alone[100],
+        alone[198],
+        whole[100],
+        whole[198]
+    ))
+}
+
+/// A vault with that much text.
+fn filled(megabytes: u64, item_bytes: usize, scratch: &Path) -> Outcome<Setup> {
+    let Setup { mut vault, options, ring, keeper } = setup(&scratch.join("vault"))?;
     let mut random = Random(9);
-    let documents = (0..megabytes as usize * 1_000_000 / ITEM_BYTES).map(|i| {
-        let mut text = String::with_capacity(ITEM_BYTES + 16);
-        // Long words: what is measured is reading, and few words keep the comparison with earlier items out of it.
-        while text.len() < ITEM_BYTES {
-            (0..512).for_each(|_| text.push_str(&format!("{:08x}", random.below(1 << 32))));
+    let syllables: Vec<String> = (0..4096)
+        .map(|_| (0..2 + random.below(6)).map(|_| char::from(b'a' + random.below(26) as u8)).collect())
+        .collect();
+    let documents = (0..megabytes as usize * 1_000_000 / item_bytes).map(|i| {
+        let mut text = String::with_capacity(item_bytes + 8192);
+        // Frequent and rare syllables, so that it compresses as text does, in long words: what is measured is reading, and few words
+        // keep the comparison with earlier items out of it.
+        while text.len() < item_bytes {
+            (0..800).for_each(|_| text.push_str(&syllables[(random.below(64) * random.below(64)) as usize]));
             text.push(' ');
         }
         Ok(Document { text, source: i.to_string(), ..Document::default() })
     });
-    let report = vault.import(documents, &options, &ring, &mut |_| {})?;
-    let id = report.contribution.ok_or("something was imported")?;
-    let mut times = Vec::new();
-    for i in 0..100u64 {
-        let mut items = vault.items(&id, &ring)?;
-        let at = (i * 7919) % (ITEM_BYTES as u64 - 1_000_000);
-        let item = (i * 104_729) % report.items;
-        let start = Instant::now();
-        let bytes = items.read_range(item, at..at + 1_000_000)?;
-        assert_eq!(bytes.len(), 1_000_000);
-        times.push(start.elapsed());
-    }
-    times.sort();
-    say(format!(
-        "{} MB in {} items: 1 MB range by the wall clock: p50 {:.2?}, p99 {:.2?}",
-        report.bytes / 1_000_000,
-        report.items,
-        times[50],
-        times[99]
-    ))
+    vault.import(documents, &options, &ring, &mut |_| {})?;
+    Ok(Setup { vault, options, ring, keeper })
 }
