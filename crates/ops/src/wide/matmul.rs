@@ -5,33 +5,83 @@ use crate::matmul::K_BLOCK;
 use crate::path::Ctx;
 use crate::threads::{Shared, for_each_range};
 
-const LANES: usize = 16;
+/// Columns of a tile.
+const LANES: usize = 8;
+/// Rows of a tile: with [`LANES`] columns their sums fill the registers of AVX2, and keep both units of AVX-512 busy.
+const ROWS: usize = 6;
 
-// `out` (rows x n, contiguous) = or += a b, with a[i, p] at i * rsa + p * csa and b (k x n) contiguous rows of stride ldb.
-multiversion! { fn rows_body(n: usize, k: usize, a: &[f64], rsa: usize, csa: usize, first: usize, b: &[f64], ldb: usize, out: &mut [f64], accumulate: bool) {
-    for (r, c) in out.chunks_exact_mut(n).enumerate() {
-        let i = first + r;
-        if k == 0 && !accumulate { c.fill(0.0); }
-        for p0 in (0..k).step_by(K_BLOCK) {
-            let p1 = (p0 + K_BLOCK).min(k);
-            let set = p0 == 0 && !accumulate;
-            for (t, c) in c.chunks_mut(LANES).enumerate() {
-                let mut acc = [0f64; LANES];
-                let w = c.len();
-                if w == LANES {
-                    for p in p0..p1 {
-                        let x = a[i * rsa + p * csa];
-                        let row: &[f64; LANES] = b[p * ldb + t * LANES..][..LANES].try_into().expect("LANES long");
-                        for l in 0..LANES { acc[l] = x.mul_add(row[l], acc[l]); }
-                    }
-                } else {
-                    for p in p0..p1 {
-                        let x = a[i * rsa + p * csa];
-                        let row = &b[p * ldb + t * LANES..][..w];
-                        for l in 0..w { acc[l] = x.mul_add(row[l], acc[l]); }
-                    }
+/// `a[i, p]` at `i * rows + p * columns`.
+#[derive(Clone, Copy)]
+struct Strided<'a> {
+    a: &'a [f64],
+    rows: usize,
+    columns: usize,
+}
+
+/// Sums of `R` rows of `a` from `i` with the columns of `b` (`depth` rows of `stride`, `LANES` long) over the depths from `p`: each from +0 by fma, ascending.
+#[inline(always)]
+fn tile<const R: usize>(
+    a: Strided<'_>,
+    i: usize,
+    p: usize,
+    b: &[f64],
+    stride: usize,
+    depth: usize,
+) -> [[f64; LANES]; R] {
+    let mut acc = [[0f64; LANES]; R];
+    for q in 0..depth {
+        let row: &[f64; LANES] = b[q * stride..][..LANES].try_into().expect("LANES long");
+        for (r, acc) in acc.iter_mut().enumerate() {
+            let x = a.a[(i + r) * a.rows + (p + q) * a.columns];
+            for l in 0..LANES {
+                acc[l] = x.mul_add(row[l], acc[l]);
+            }
+        }
+    }
+    acc
+}
+
+#[inline(always)]
+fn put(acc: &[f64; LANES], c: &mut [f64], set: bool) {
+    if set {
+        c.copy_from_slice(&acc[..c.len()]);
+    } else {
+        for (c, x) in c.iter_mut().zip(acc) {
+            *c += x;
+        }
+    }
+}
+
+// The columns before `reach` of `out` (rows x n, contiguous) = or += a b, with b (k x n) contiguous. Each tile of b is copied once for all rows: its own rows lie far apart.
+multiversion! { fn rows_body(n: usize, reach: usize, k: usize, a: Strided<'_>, first: usize, b: &[f64], out: &mut [f64], accumulate: bool) {
+    let rows = out.len() / n;
+    if k == 0 && !accumulate { out.fill(0.0); }
+    let mut copied = [0f64; K_BLOCK * LANES];
+    for p0 in (0..k).step_by(K_BLOCK) {
+        let depth = K_BLOCK.min(k - p0);
+        let set = p0 == 0 && !accumulate;
+        for t in (0..reach).step_by(LANES) {
+            let w = LANES.min(n - t);
+            let direct = rows < ROWS && w == LANES;
+            let (tile_of_b, stride) = if direct {
+                (&b[p0 * n + t..], n)
+            } else {
+                for (q, to) in copied.chunks_exact_mut(LANES).take(depth).enumerate() {
+                    to[..w].copy_from_slice(&b[(p0 + q) * n + t..][..w]);
+                    to[w..].fill(0.0);
                 }
-                if set { c.copy_from_slice(&acc[..w]); } else { for l in 0..w { c[l] += acc[l]; } }
+                (&copied[..], LANES)
+            };
+            let mut r = 0;
+            while r + ROWS <= rows {
+                let acc = tile::<ROWS>(a, first + r, p0, tile_of_b, stride, depth);
+                for (j, acc) in acc.iter().enumerate() { put(acc, &mut out[(r + j) * n + t..][..w], set); }
+                r += ROWS;
+            }
+            while r < rows {
+                let acc = tile::<1>(a, first + r, p0, tile_of_b, stride, depth);
+                put(&acc[0], &mut out[r * n + t..][..w], set);
+                r += 1;
             }
         }
     }
@@ -52,7 +102,7 @@ pub fn matmul_nn(
     accumulate: bool,
 ) {
     assert!(a.len() == m * k && b.len() == k * n, "wide::matmul_nn: a is m x k, b is k x n");
-    product(ctx, m, n, k, a, k, 1, b, c, accumulate);
+    product(ctx, m, n, k, a, k, 1, b, c, accumulate, false);
 }
 
 /// `C = A Bt` (or `C + A Bt`), contiguous: `a` is `m` x `k`, `b` is `n` x `k`.
@@ -76,7 +126,12 @@ pub fn matmul_nt(
             flipped[p * n + j] = *v;
         }
     }
-    product(ctx, m, n, k, a, k, 1, &flipped, c, accumulate);
+    // A product with itself is symmetric to the bit: half of it is enough.
+    let symmetric = !accumulate && m == n && std::ptr::eq(a, b);
+    product(ctx, m, n, k, a, k, 1, &flipped, c, accumulate, symmetric);
+    if symmetric {
+        mirror(n, c);
+    }
 }
 
 /// `C = At B` (or `C + At B`), contiguous: `a` is `k` x `m`, `b` is `k` x `n`.
@@ -94,7 +149,21 @@ pub fn matmul_tn(
     accumulate: bool,
 ) {
     assert!(a.len() == k * m && b.len() == k * n, "wide::matmul_tn: a is k x m, b is k x n");
-    product(ctx, m, n, k, a, 1, m, b, c, accumulate);
+    product(ctx, m, n, k, a, 1, m, b, c, accumulate, false);
+}
+
+/// Copies what is below the diagonal above it, in squares that stay in the cache.
+fn mirror(n: usize, c: &mut [f64]) {
+    const SIDE: usize = 32;
+    for i0 in (0..n).step_by(SIDE) {
+        for j0 in (0..=i0).step_by(SIDE) {
+            for i in i0..(i0 + SIDE).min(n) {
+                for j in j0..(j0 + SIDE).min(i) {
+                    c[j * n + i] = c[i * n + j];
+                }
+            }
+        }
+    }
 }
 
 fn product(
@@ -108,14 +177,16 @@ fn product(
     b: &[f64],
     c: &mut [f64],
     accumulate: bool,
+    lower: bool,
 ) {
     assert_eq!(c.len(), m * n, "wide matmul: c is m x n");
     if m == 0 || n == 0 {
         return;
     }
-    let shared = Shared::new(c);
-    for_each_range(ctx, m, 4, m * n * k, |i, j| {
+    let (shared, a) = (Shared::new(c), Strided { a, rows: rsa, columns: csa });
+    for_each_range(ctx, m, ROWS, m * n * k, |i, j| {
+        let reach = if lower { j } else { n };
         // SAFETY: ranges of for_each_range are disjoint.
-        rows_body(ctx, n, k, a, rsa, csa, i, b, n, unsafe { shared.range(i * n, j * n) }, accumulate);
+        rows_body(ctx, n, reach, k, a, i, b, unsafe { shared.range(i * n, j * n) }, accumulate);
     });
 }

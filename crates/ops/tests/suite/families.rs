@@ -76,7 +76,19 @@ proptest! {
     }
 
     #[test]
-    fn cholesky_and_solves_equal_the_reference(n in 1usize..150, seed in 0u64..1000) {
+    fn a_wide_product_with_itself_equals_the_reference(n in 1usize..90, k in 0usize..300, seed in 0u64..1000) {
+        let a = wide_numbers(seed, n * k);
+        let copy = a.clone();
+        for ctx in contexts() {
+            let (mut own, mut other) = (vec![0f64; n * n], vec![0f64; n * n]);
+            wide::matmul_nt(&ctx, n, n, k, &a, &a, &mut own, false);
+            wide::matmul_nt(&ctx, n, n, k, &a, &copy, &mut other, false);
+            assert_same_wide("with itself", &own, &other);
+        }
+    }
+
+    #[test]
+    fn cholesky_and_solves_equal_the_reference(n in 1usize..150, sides in 1usize..40, seed in 0u64..1000) {
         let a = definite(n, seed);
         let mut l = vec![0f64; n * n];
         for i in 0..n {
@@ -85,9 +97,9 @@ proptest! {
                 l[i * n + j] = if i == j { s.sqrt() } else { s / l[j * n + j] };
             }
         }
-        let rhs = wide_numbers(seed + 1, 3 * n);
+        let rhs = wide_numbers(seed + 1, sides * n);
         let (mut lower, mut upper) = (rhs.clone(), rhs.clone());
-        for side in 0..3 {
+        for side in 0..sides {
             let (x, y) = (&mut lower[side * n..][..n], &mut upper[side * n..][..n]);
             for i in 0..n {
                 x[i] = panels(x[i], 0, i, |p, acc| l[i * n + p].mul_add(x[p], acc)) / l[i * n + i];
