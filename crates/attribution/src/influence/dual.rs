@@ -113,8 +113,10 @@ impl Rows {
 
     /// The rows of those numbers, in that order.
     pub(super) fn pick(&self, rows: &[usize]) -> Rows {
-        let take = |from: &[f32], width: usize| -> Vec<f32> {
-            rows.iter().flat_map(|r| &from[r * width..(r + 1) * width]).copied().collect()
+        let take = |from: &[f32], width: usize| {
+            let mut to = Vec::with_capacity(rows.len() * width);
+            rows.iter().for_each(|r| to.extend_from_slice(&from[r * width..(r + 1) * width]));
+            to
         };
         let layers = self
             .layers
@@ -131,10 +133,17 @@ impl Rows {
 
 /// Inner products of all rows of `a` with all rows of `b`: `[a, b]`.
 pub fn kernel(ctx: &Ctx, a: &Rows, b: &Rows) -> Vec<f32> {
-    let mut layers = a.layers.iter().zip(&b.layers).map(|(x, y)| layer_kernel(ctx, a.count, b.count, x, y));
-    let mut total = layers.next().unwrap_or_else(|| vec![0.0; a.count * b.count]);
-    for layer in layers {
-        total.iter_mut().zip(&layer).for_each(|(sum, x)| *sum += x);
+    let mut total = vec![0.0; a.count * b.count];
+    let (mut left, mut right) = (Vec::new(), vec![0.0; a.count * b.count]);
+    for (at, (x, y)) in a.layers.iter().zip(&b.layers).enumerate() {
+        if at == 0 {
+            products(ctx, a.count, b.count, x, y, &mut total, &mut right);
+            total.iter_mut().zip(&right).for_each(|(x, d)| *x *= d);
+        } else {
+            left.resize(total.len(), 0.0);
+            products(ctx, a.count, b.count, x, y, &mut left, &mut right);
+            total.iter_mut().zip(left.iter().zip(&right)).for_each(|(sum, (x, d))| *sum += x * d);
+        }
     }
     total
 }
@@ -142,11 +151,24 @@ pub fn kernel(ctx: &Ctx, a: &Rows, b: &Rows) -> Vec<f32> {
 /// One layer's part of [`kernel`].
 pub(super) fn layer_kernel(ctx: &Ctx, m: usize, n: usize, a: &RowsOfLayer, b: &RowsOfLayer) -> Vec<f32> {
     let (mut left, mut right) = (vec![0.0; m * n], vec![0.0; m * n]);
-    let (i, g) = (a.inputs_width, a.gradients_width);
-    matmul_nt(ctx, m, n, i, &a.inputs, i, &b.inputs, i, &mut left, n, false);
-    matmul_nt(ctx, m, n, g, &a.gradients, g, &b.gradients, g, &mut right, n, false);
+    products(ctx, m, n, a, b, &mut left, &mut right);
     left.iter_mut().zip(&right).for_each(|(x, d)| *x *= d);
     left
+}
+
+/// Inner products of one layer's inputs, and of its gradients, each `[m, n]`.
+fn products(
+    ctx: &Ctx,
+    m: usize,
+    n: usize,
+    a: &RowsOfLayer,
+    b: &RowsOfLayer,
+    of_inputs: &mut [f32],
+    of_gradients: &mut [f32],
+) {
+    let (i, g) = (a.inputs_width, a.gradients_width);
+    matmul_nt(ctx, m, n, i, &a.inputs, i, &b.inputs, i, of_inputs, n, false);
+    matmul_nt(ctx, m, n, g, &a.gradients, g, &b.gradients, g, of_gradients, n, false);
 }
 
 /// A fitted model: ask it with [`Dual::scores`].

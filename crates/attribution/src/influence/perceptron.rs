@@ -62,8 +62,11 @@ impl Perceptron {
             let mut out = vec![0.0; count * m];
             matmul_nt(ctx, count, m, k, &values, k, &layer.weight, k, &mut out, m, false);
             ops::add_bias(ctx, &layer.bias, &mut out);
-            let with_one: Vec<f32> =
-                values.chunks_exact(k).flat_map(|row| row.iter().copied().chain([1.0])).collect();
+            let mut with_one = Vec::with_capacity(count * (k + 1));
+            for row in values.chunks_exact(k) {
+                with_one.extend_from_slice(row);
+                with_one.push(1.0);
+            }
             inputs.push(with_one);
             if i + 1 < self.layers.len() {
                 out.iter_mut().for_each(|x| *x = if *x > 0.0 { *x } else { 0.0 });
@@ -81,11 +84,10 @@ impl Perceptron {
         let mut gradients = outputs;
         for (i, layer) in self.layers.iter().enumerate().rev() {
             let (m, k) = (layer.bias.len(), layer.weight.len() / layer.bias.len());
-            let inputs: Vec<f32> = forward.inputs[i]
-                .chunks_exact(k + 1)
-                .flat_map(|row| std::iter::repeat_n(row, per_item).flatten())
-                .copied()
-                .collect();
+            let mut inputs = Vec::with_capacity(count * (k + 1));
+            for row in forward.inputs[i].chunks_exact(k + 1) {
+                (0..per_item).for_each(|_| inputs.extend_from_slice(row));
+            }
             let mut below = vec![0.0; count * k];
             matmul_nn(ctx, count, k, m, &gradients, m, &layer.weight, k, &mut below, k, false);
             for (below, row) in below.chunks_exact_mut(k).zip(inputs.chunks_exact(k + 1)) {

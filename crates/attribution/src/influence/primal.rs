@@ -163,14 +163,19 @@ fn gram(ctx: &Ctx, layer: &RowsOfLayer, items: f64) -> Vec<f64> {
     }
     let groups = inputs.len() / n;
     let mut out = vec![0.0; n * m * n * m];
-    let (mut weighted, mut block) = (vec![0.0; inputs.len()], vec![0.0; n * n]);
+    let (mut weighted, mut blocks) = (vec![0.0; groups * m * n], vec![0.0; m * n * n]);
     for a in 0..m {
-        for b in 0..=a {
-            for (group, (to, from)) in weighted.chunks_exact_mut(n).zip(inputs.chunks_exact(n)).enumerate() {
-                let weight = moments[group * m * m + a * m + b];
+        // The blocks of `a` with every `b` up to it are one product: small ones alone would wait for each other.
+        let width = (a + 1) * n;
+        let rows =
+            weighted.chunks_exact_mut(width).zip(inputs.chunks_exact(n)).zip(moments.chunks_exact(m * m));
+        for ((to, from), moments) in rows {
+            for (to, weight) in to.chunks_exact_mut(n).zip(&moments[a * m..=a * m + a]) {
                 to.iter_mut().zip(from).for_each(|(to, from)| *to = weight * from);
             }
-            matmul_tn(ctx, n, n, groups, &weighted, n, &inputs, n, &mut block, n, false);
+        }
+        matmul_tn(ctx, width, n, groups, &weighted, width, &inputs, n, &mut blocks, n, false);
+        for (b, block) in blocks.chunks_exact(n * n).take(a + 1).enumerate() {
             for (i, row) in block.chunks_exact(n).enumerate() {
                 for (j, x) in row.iter().enumerate() {
                     let value = f64::from(*x) / items;
