@@ -4,7 +4,7 @@
 //! serving.json    this description; paths are relative to the folder
 //! weights/        the model, with its tokenizer
 //! cache/          the attribution cache whose root the ledger holds
-//! units.jsonl     a unit a line, in the cache's order: whose it is, and its tokens
+//! units.jsonl     a unit a line, in the cache's order: its tokens, and the documents that have a part in it
 //! run/            the training run: manifest, log of steps, checkpoints (for `verify --replay-training`)
 //! ```
 //! `openledger demo` writes one. The units' tokens are contributed text: the folder is as private as the Datanets it came from
@@ -29,7 +29,7 @@ use std::{
 /// Name of the description.
 pub const FILE: &str = "serving.json";
 /// Version of the description's meaning.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 /// Largest description.
 const MAX_DESCRIPTION_BYTES: u64 = 1 << 20;
 /// Longest line of `units.jsonl`.
@@ -39,7 +39,7 @@ const MAX_UNIT_BYTES: u64 = 4 << 20;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Description {
-    /// 1.
+    /// 2.
     pub version: u32,
     /// The model's id on the ledger.
     pub model: B256,
@@ -60,6 +60,16 @@ pub struct Description {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ServedUnit {
+    /// Its tokens, from the one that the first is predicted from.
+    pub text: Vec<u32>,
+    /// The documents that have a part in it, in order. The cache counts parts, which share their unit's score by tokens.
+    pub parts: Vec<ServedPart>,
+}
+
+/// What one document has of a unit.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ServedPart {
     /// The Datanet it was contributed to.
     pub datanet: B256,
     /// The item it is cut from.
@@ -70,12 +80,12 @@ pub struct ServedUnit {
     pub contributor: u32,
     /// Number of the document in the training set.
     pub document: u32,
+    /// Tokens whose loss is taken.
+    pub tokens: u32,
     /// Novelty in parts of `attribution::shares::NOVELTY_ONE`.
     pub novelty: u32,
     /// Where it stands, for people.
     pub label: String,
-    /// Its tokens, from the one that the first is predicted from.
-    pub text: Vec<u32>,
 }
 
 impl ServedUnit {
@@ -84,34 +94,32 @@ impl ServedUnit {
         Example::next_token(&self.text)
     }
 
-    /// Tokens whose loss is taken.
-    pub fn tokens(&self) -> u32 {
-        // A unit has at most a context of tokens.
-        u32::try_from(scored_tokens(&self.example())).unwrap_or(u32::MAX)
+    /// Whether there is text, and the parts' tokens are those whose loss is taken.
+    fn is_whole(&self) -> bool {
+        let tokens: u64 = self.parts.iter().map(|part| u64::from(part.tokens)).sum();
+        self.text.len() > 1
+            && tokens == scored_tokens(&self.example()) as u64
+            && self.parts.iter().all(|part| part.tokens > 0)
     }
+}
 
+impl ServedPart {
     /// As the operator's engine has it.
     fn unit(&self) -> Unit {
-        let ServedUnit { datanet, item, owner, contributor: _, document: _, novelty, label, text: _ } = self;
+        let ServedPart { datanet, item, owner, contributor: _, document: _, tokens, novelty, label } = self;
         Unit {
             datanet: *datanet,
             item: *item,
             owner: *owner,
-            tokens: self.tokens(),
+            tokens: *tokens,
             novelty: *novelty,
             label: label.clone(),
         }
     }
 
     fn meta(&self) -> UnitMeta {
-        let ServedUnit { item, contributor, document, novelty, .. } = self;
-        UnitMeta {
-            id: *item,
-            document: *document,
-            owner: *contributor,
-            tokens: self.tokens(),
-            novelty: *novelty,
-        }
+        let ServedPart { item, contributor, document, tokens, novelty, .. } = self;
+        UnitMeta { id: *item, document: *document, owner: *contributor, tokens: *tokens, novelty: *novelty }
     }
 }
 
@@ -199,7 +207,12 @@ impl Serving {
             }
             let unit: ServedUnit = serde_json::from_slice(&line)
                 .with_context(|| format!("{} line {}", path.display(), units.len() + 1))?;
-            ensure!(unit.text.len() > 1, "{} line {}: a unit without text", path.display(), units.len() + 1);
+            ensure!(
+                unit.is_whole(),
+                "{} line {}: the parts of the unit do not add up to its tokens",
+                path.display(),
+                units.len() + 1
+            );
             units.push(unit);
         }
         ensure!(!units.is_empty(), "{} lists no unit", path.display());
@@ -227,7 +240,7 @@ impl Serving {
     /// The engine that answers and attributes with `cache`.
     pub fn engine(&self, ctx: Ctx, cache: Cache) -> anyhow::Result<compute::LanguageEngine> {
         let (model, tokenizer) = self.model()?;
-        let units = self.units()?.iter().map(ServedUnit::unit).collect();
+        let units = self.units()?.iter().flat_map(|unit| &unit.parts).map(ServedPart::unit).collect();
         Ok(compute::LanguageEngine::new(model, tokenizer, cache, units, ctx)?)
     }
 
@@ -243,8 +256,10 @@ impl Serving {
         let (model, _) = self.model()?;
         let units = self.units()?;
         let examples: Vec<Example> = units.iter().map(ServedUnit::example).collect();
-        let units: Vec<cache::Unit<'_, Example>> =
-            units.iter().zip(&examples).map(|(unit, item)| cache::Unit { item, meta: unit.meta() }).collect();
+        let parts = units.iter().zip(&examples).flat_map(|(unit, item)| {
+            unit.parts.iter().map(move |part| cache::Unit { item, meta: part.meta() })
+        });
+        let units: Vec<cache::Unit<'_, Example>> = parts.collect();
         let language = Language::new(&model);
         Ok(cache::build(ctx, &language, &units, &options, folder, progress)?)
     }

@@ -34,6 +34,8 @@ pub const QUESTIONS: [&str; 3] = [
 const OPENING_WORDS: usize = 6;
 /// Tokens of an answer.
 const ANSWER_TOKENS: u32 = 64;
+/// Randomness of the answers: greedy, a small model repeats itself. The seed makes them reproducible all the same.
+const TEMPERATURE: f32 = 0.7;
 /// Most that one answer may cost.
 const MOST: Amount = Amount::open(1);
 /// OPEN that the client starts with.
@@ -135,7 +137,7 @@ pub async fn one(
 ) -> anyhow::Result<(Answered, Saved)> {
     // With the seed named, request and salt open the prompt's commitment.
     let body = json!({
-        "model": MODEL, "prompt": question, "max_tokens": ANSWER_TOKENS, "temperature": 0, "seed": 0,
+        "model": MODEL, "prompt": question, "max_tokens": ANSWER_TOKENS, "temperature": TEMPERATURE, "seed": 0,
     });
     let path = "/v1/completions";
     let paid = client.ask(path, &body).await.with_context(|| format!("`{question}` was not answered"))?;

@@ -38,15 +38,17 @@ pub async fn run(
     let units: Vec<Unit<'_, Example>> = trained
         .units
         .iter()
-        .map(|unit| Unit {
-            item: &unit.example,
-            meta: UnitMeta {
-                id: unit.item,
-                document: unit.document,
-                owner: unit.contributor as u32,
-                tokens: unit.tokens,
-                novelty: unit.novelty,
-            },
+        .flat_map(|unit| {
+            unit.parts.iter().map(|part| Unit {
+                item: &unit.example,
+                meta: UnitMeta {
+                    id: part.item,
+                    document: part.document,
+                    owner: part.contributor as u32,
+                    tokens: part.tokens,
+                    novelty: part.novelty,
+                },
+            })
         })
         .collect();
     let language = Language::new(&trained.model);
@@ -66,7 +68,7 @@ pub async fn run(
     let commitment = cache.commitment();
     story.tell(format!(
         "influence features of {} units in {:.0} s; features, floor, cap and damping committed under {}",
-        units.len(),
+        trained.units.len(),
         started.elapsed().as_secs_f64(),
         commitment.root
     ));

@@ -2,10 +2,18 @@
 //! ranks first and in the top three by the paid weights, beside BM25 and chance. Ties and answers without evidence count as
 //! failures.
 
-use super::{corpus::Corpus, story::Story, train::Trained};
+use super::{
+    corpus::Corpus,
+    story::Story,
+    train::{Part, Trained, UNIT_TOKENS, Unit},
+};
 use attribution::{
     bm25::Bm25,
-    influence::{cache::Cache, language::Language, query::attribute},
+    influence::{
+        cache::Cache,
+        language::{Language, cut},
+        query::attribute,
+    },
     metrics::{SourceReport, source_identification},
 };
 use ops::Ctx;
@@ -16,7 +24,7 @@ use serde::Serialize;
 const MAX_QUERIES: usize = 160;
 /// Tokens that a document needs to be measured on.
 const MIN_TOKENS: usize = 48;
-/// Units of a contributor that count for BM25: its best ones, as a reader of search results would take them.
+/// Parts of units that count for BM25 of a contributor: its best ones, as a reader of search results would take them.
 const BM25_TOP: usize = 3;
 /// What is divided among the units of one document; only ratios matter.
 const PURSE: Amount = Amount::open(1);
@@ -54,10 +62,10 @@ pub fn run(
     story: &mut Story,
 ) -> anyhow::Result<Measured> {
     let language = Language::new(&trained.model);
-    let terms: Vec<&[u32]> = trained.units.iter().map(|u| u.example.targets.as_slice()).collect();
+    let parts: Vec<(&Part, &[u32])> = trained.units.iter().flat_map(Unit::parts).collect();
+    let terms: Vec<&[u32]> = parts.iter().map(|(_, tokens)| *tokens).collect();
     let bm25 = Bm25::new(&terms);
     let contributors = corpus.sources.len();
-    let end = trained.model.config.begin_token.unwrap_or(0);
     let (mut paid, mut retrieved, mut truth) = (Vec::new(), Vec::new(), Vec::new());
     for (contributor, document) in interleave(corpus) {
         if truth.len() >= MAX_QUERIES {
@@ -65,7 +73,7 @@ pub fn run(
         }
         let tokens = trained.tokenizer.encode(&document.text, false)?;
         // The first unit stands for the document, as for a reader who sees its beginning.
-        let Some(example) = super::train::examples(end, &tokens).into_iter().next() else { continue };
+        let Some(example) = cut(&tokens, UNIT_TOKENS).into_iter().next() else { continue };
         if example.targets.len() < MIN_TOKENS {
             continue;
         }
@@ -79,7 +87,7 @@ pub fn run(
             totals[score.owner as usize] = score.pay.0 as f64;
         }
         paid.push(totals);
-        retrieved.push(best_units(&bm25.scores(&example.targets), trained, contributors));
+        retrieved.push(best_parts(&bm25.scores(&example.targets), &parts, contributors));
         truth.push(u32::try_from(contributor)?);
     }
     let seed = trained.seed;
@@ -99,11 +107,11 @@ fn interleave(corpus: &Corpus) -> impl Iterator<Item = (usize, &vault::document:
     })
 }
 
-/// For each contributor, the sum of its best units' scores.
-fn best_units(scores: &[f64], trained: &Trained, contributors: usize) -> Vec<f64> {
+/// For each contributor, the sum of its best parts' scores.
+fn best_parts(scores: &[f64], parts: &[(&Part, &[u32])], contributors: usize) -> Vec<f64> {
     let mut of_each = vec![Vec::new(); contributors];
-    for (unit, score) in trained.units.iter().zip(scores) {
-        of_each[unit.contributor].push(*score);
+    for ((part, _), score) in parts.iter().zip(scores) {
+        of_each[part.contributor].push(*score);
     }
     of_each
         .into_iter()

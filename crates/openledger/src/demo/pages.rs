@@ -250,23 +250,23 @@ fn segments(body: &Value, units: &[Value], sources: &[Source], spans: &Spans) ->
 /// What the pages say of each item: where it comes from, never its text.
 fn items(trained: &Trained, journal: &Journal) -> BTreeMap<String, Item> {
     let mut items = BTreeMap::new();
-    for unit in &trained.units {
-        let contributor = &journal.state.contributors[unit.contributor];
-        let item = items.entry(unit.item.to_string()).or_insert_with(|| Item {
-            id: unit.item.to_string(),
-            label: unit.label.clone(),
+    for part in trained.units.iter().flat_map(|unit| &unit.parts) {
+        let contributor = &journal.state.contributors[part.contributor];
+        let item = items.entry(part.item.to_string()).or_insert_with(|| Item {
+            id: part.item.to_string(),
+            label: part.label.clone(),
             contributor: contributor.name.clone(),
             account: contributor.account.to_string(),
             licence: contributor.licence.clone(),
             datanet: journal.state.datanet.unwrap_or_default().to_string(),
             contribution: contributor.contribution.unwrap_or_default().to_string(),
             model: trained.id.to_string(),
-            novelty_ppm: (u64::from(unit.novelty) * 1_000_000 / u64::from(NOVELTY_ONE)) as u32,
+            novelty_ppm: (u64::from(part.novelty) * 1_000_000 / u64::from(NOVELTY_ONE)) as u32,
             units: 0,
             tokens: 0,
         });
         item.units += 1;
-        item.tokens += u64::from(unit.tokens);
+        item.tokens += u64::from(part.tokens);
     }
     items
 }

@@ -1,11 +1,16 @@
 //! Stage 4: the operator. It stakes, offers the model, and serves it by an OpenAI-compatible API whose answers carry what they owe.
 
 use super::{
-    accounts::Accounts, attribute::RATES, contribute::fund, journal::Journal, network::Network, story::Story,
-    train::Trained,
+    accounts::Accounts,
+    attribute::RATES,
+    contribute::fund,
+    journal::Journal,
+    network::Network,
+    story::Story,
+    train::{Part, Trained},
 };
 use crate::{
-    serving::{Description, ServedUnit, Serving},
+    serving::{Description, ServedPart, ServedUnit, Serving},
     transaction::send,
 };
 use alloy_primitives::{B256, U256};
@@ -77,17 +82,23 @@ fn describe(folder: &Path, trained: &Trained, journal: &Journal) -> anyhow::Resu
         .units
         .iter()
         .map(|unit| {
-            let contributor = &journal.state.contributors[unit.contributor];
             let last = unit.example.targets.last().copied();
+            let part = |part: &Part| {
+                let contributor = &journal.state.contributors[part.contributor];
+                ServedPart {
+                    datanet,
+                    item: part.item,
+                    owner: contributor.account,
+                    contributor: part.contributor as u32,
+                    document: part.document,
+                    tokens: part.tokens,
+                    novelty: part.novelty,
+                    label: format!("{}: {}", contributor.name, part.label),
+                }
+            };
             ServedUnit {
-                datanet,
-                item: unit.item,
-                owner: contributor.account,
-                contributor: unit.contributor as u32,
-                document: unit.document,
-                novelty: unit.novelty,
-                label: format!("{}: {}", contributor.name, unit.label),
                 text: unit.example.tokens.iter().copied().chain(last).collect(),
+                parts: unit.parts.iter().map(part).collect(),
             }
         })
         .collect();

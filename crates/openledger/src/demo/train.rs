@@ -29,14 +29,21 @@ pub const FOLDER: &str = "run";
 pub const UNIT_TOKENS: usize = 256;
 /// Checkpoints committed to the ledger.
 const CHECKPOINTS: u64 = 4;
-/// Marks where a text begins and ends.
-pub const END_OF_TEXT: &str = "<|endoftext|>";
 /// How long to wait for the beacon's seed.
 const SEED_PATIENCE: Duration = Duration::from_secs(30);
 
-/// A unit as the protocol cuts it, with whom it belongs to.
+/// A unit as the protocol cuts it: consecutive tokens of the stream of all documents.
 #[derive(Clone, Debug)]
 pub struct Unit {
+    /// What the model is run on.
+    pub example: Example,
+    /// The documents that have a part in it, in order.
+    pub parts: Vec<Part>,
+}
+
+/// What one document has of a unit.
+#[derive(Clone, Debug)]
+pub struct Part {
     /// Index of its contributor in the journal.
     pub contributor: usize,
     /// Number of its document in the training set.
@@ -45,12 +52,21 @@ pub struct Unit {
     pub label: String,
     /// Hash of the item it is cut from, salted as on the ledger.
     pub item: B256,
-    /// What the model is run on.
-    pub example: Example,
     /// Tokens whose loss is taken.
     pub tokens: u32,
     /// Novelty in parts of [`NOVELTY_ONE`].
     pub novelty: u32,
+}
+
+impl Unit {
+    /// Each part with the tokens that are its own.
+    pub fn parts(&self) -> impl Iterator<Item = (&Part, &[u32])> {
+        self.parts.iter().scan(&self.example.targets[..], |rest, part| {
+            let (own, after) = rest.split_at(part.tokens as usize);
+            *rest = after;
+            Some((part, own))
+        })
+    }
 }
 
 /// What training leaves.
@@ -86,11 +102,6 @@ pub fn context() -> anyhow::Result<Ctx> {
     Ok(Ctx::detect().with_threads(threads))
 }
 
-/// A document as the model reads it: the mark, then its tokens, cut into units.
-pub fn examples(end: u32, tokens: &[u32]) -> Vec<Example> {
-    language::cut(&[&[end], tokens].concat(), UNIT_TOKENS)
-}
-
 /// Freezes the training set, registers the model, trains it and commits its checkpoints.
 pub async fn run(
     folder: &Path,
@@ -105,20 +116,15 @@ pub async fn run(
     std::fs::create_dir_all(&folder)?;
     let (texts, set) = read_set(store, journal)?;
     let tokenizer = tokenizer(&folder, &texts, scale)?;
-    let end = tokenizer.token(END_OF_TEXT).context("the tokenizer has its mark")?;
-    let units = cut(&texts, &tokenizer, end)?;
+    let units = cut(&texts, &tokenizer)?;
     let Scale { layers, heads, width, batch, .. } = scale;
-    let config = Config {
-        end_tokens: vec![end],
-        begin_token: Some(end),
-        ..Config::llama(tokenizer.vocabulary(), layers, heads, heads, width, UNIT_TOKENS)
-    };
+    let config = Config::llama(tokenizer.vocabulary(), layers, heads, heads, width, UNIT_TOKENS);
     let steps = scale.steps(units.len());
     let checkpoint_every = (steps / CHECKPOINTS).next_multiple_of(16).max(16);
     let mut options = TrainOptions { checkpoint_every, ..TrainOptions::new(steps, batch) };
     let data = Items::new(units.iter().map(|u| u.example.clone()).collect())?;
     story.tell(format!(
-        "{} units of up to {UNIT_TOKENS} tokens from {} documents under training set {set}; {} parameters, {steps} steps",
+        "{} units of {UNIT_TOKENS} tokens from {} documents under training set {set}; {} parameters, {steps} steps",
         units.len(),
         texts.len(),
         config.parameters()
@@ -178,28 +184,32 @@ fn tokenizer(folder: &Path, texts: &[Text], scale: Scale) -> anyhow::Result<Toke
     if let Ok(tokenizer) = Tokenizer::load(folder) {
         return Ok(tokenizer);
     }
-    let tokenizer =
-        Tokenizer::train_bpe(texts.iter().map(|t| t.text.as_str()), scale.vocabulary, &[END_OF_TEXT])?;
+    let tokenizer = Tokenizer::train_bpe(texts.iter().map(|t| t.text.as_str()), scale.vocabulary, &[])?;
     tokenizer.save(folder)?;
     Ok(tokenizer)
 }
 
-/// Cuts documents into units of at most [`UNIT_TOKENS`] consecutive tokens (RULEBOOK R2a).
-fn cut(texts: &[Text], tokenizer: &Tokenizer, end: u32) -> anyhow::Result<Vec<Unit>> {
-    let mut units = Vec::new();
-    for (document, text) in texts.iter().enumerate() {
-        for example in examples(end, &tokenizer.encode(&text.text, false)?) {
-            units.push(Unit {
-                contributor: text.contributor,
-                document: u32::try_from(document)?,
-                label: text.label.clone(),
-                item: text.item,
-                tokens: u32::try_from(language::scored_tokens(&example))?,
-                example,
-                novelty: text.novelty,
-            });
+/// Cuts the stream of all documents into units of [`UNIT_TOKENS`] (RULEBOOK R2a). No mark stands between documents: where an owner ends one
+/// changes nothing. Copies are no part of the stream.
+fn cut(texts: &[Text], tokenizer: &Tokenizer) -> anyhow::Result<Vec<Unit>> {
+    let novel: Vec<(u32, &Text)> = (0..).zip(texts).filter(|(_, text)| text.novelty > 0).collect();
+    let tokens: Vec<Vec<u32>> =
+        novel.iter().map(|(_, text)| tokenizer.encode(&text.text, false)).collect::<Result<_, _>>()?;
+    let part = |(place, tokens): (u32, u32)| {
+        let (document, text) = novel[place as usize];
+        Part {
+            contributor: text.contributor,
+            document,
+            label: text.label.clone(),
+            item: text.item,
+            tokens,
+            novelty: text.novelty,
         }
-    }
+    };
+    let units: Vec<Unit> = language::pack(&tokens, None, UNIT_TOKENS)
+        .into_iter()
+        .map(|packed| Unit { example: packed.example, parts: packed.parts.into_iter().map(part).collect() })
+        .collect();
     ensure!(!units.is_empty(), "the training set has no text to train on");
     Ok(units)
 }
