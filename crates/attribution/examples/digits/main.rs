@@ -198,6 +198,8 @@ fn main() -> Result<()> {
     for (count, rank) in [(1, 200), (1, 250), (1, 300), (1, 400), (5, 300), (5, 400), (10, 300)] {
         add(task.measure(&ctx, &models[..count], &GaussNewton { damping: 0.003, rank })?);
     }
+    // A smaller basis wants more damping.
+    add(task.measure(&ctx, &models[..1], &GaussNewton { damping: 0.005, rank: 200 })?);
     let grid = [0.001, 0.002, 0.003, 0.005, 0.01, 0.03];
     let (damping, held_out) = task.chosen(&ctx, &models[..5], 300, &grid)?;
     let held_out = Task { name: "MLP, held-out retrainings", truth: &held_out, ..task };
