@@ -13,7 +13,7 @@ use crate::directory::read_text;
 use primitives::B256;
 use primitives::hash::{Domain, hash};
 use std::path::Path;
-use tokenizers::Tokenizer as Inner;
+use tokenizers::{Tokenizer as Inner, models::ModelWrapper};
 
 /// Name of the file.
 pub const TOKENIZER_FILE: &str = "tokenizer.json";
@@ -40,6 +40,12 @@ pub enum TokenizerError {
     /// A text longer than [`TEXT_BYTES_MAX`].
     #[error("the text has {0} bytes, allowed are {TEXT_BYTES_MAX}: cut it into pieces")]
     Text(usize),
+    /// A tokenizer of characters meets one that its own text did not have.
+    #[error(
+        "the tokenizer has no token for {0:?} (U+{code:04X}): it knows only the characters of the text it was made from. Leave such characters out, or train with a vocabulary of bytes (`--tokenizer 2048`)",
+        code = u32::from(*.0)
+    )]
+    Unknown(char),
     /// Encoding or decoding failed.
     #[error("tokenizer: {0}")]
     Coding(String),
@@ -128,7 +134,18 @@ impl Tokenizer {
             return Err(TokenizerError::Text(text.len()));
         }
         let encoding = self.inner.encode_fast(text, with_specials);
-        Ok(encoding.map_err(|e| TokenizerError::Coding(e.to_string()))?.get_ids().to_vec())
+        let named = |e: tokenizers::Error| match self.unknown(text) {
+            Some(character) => TokenizerError::Unknown(character),
+            None => TokenizerError::Coding(e.to_string()),
+        };
+        Ok(encoding.map_err(named)?.get_ids().to_vec())
+    }
+
+    /// The first character without a token, where tokens are characters.
+    fn unknown(&self, text: &str) -> Option<char> {
+        let of_words = matches!(self.inner.get_model(), ModelWrapper::WordLevel(_));
+        let mut bytes = [0; 4];
+        text.chars().find(|c| of_words && self.inner.token_to_id(c.encode_utf8(&mut bytes)).is_none())
     }
 
     /// Text of tokens. Bytes that are no UTF-8 become U+FFFD.
