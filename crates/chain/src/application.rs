@@ -11,7 +11,7 @@
 
 use crate::{
     block::{Block, Digest, Header, MAX_STEP_MS, RoundContext, Scheme, transactions_root},
-    execution::{Executed, Execution, fill},
+    execution::{Executed, Execution, Filled, fill},
     mempool::Mempool,
     network_rules::Rules,
     participation::{Participation, signers},
@@ -56,18 +56,42 @@ pub trait Sink: Send + Sync + 'static {
     fn finalized(&self, finalized: Finalized);
 }
 
-/// Outcomes of executed blocks that are not final yet, and the newest time among them.
+/// Blocks that were executed and are not final yet, and the newest final one.
 #[derive(Default)]
 pub struct Pending {
-    blocks: HashMap<Digest, (u64, u64, Arc<Outcome>, HashMap<Address, u64>)>,
-    finalized: Option<(Digest, u64)>,
+    blocks: HashMap<Digest, Executing>,
+    finalized: Option<(Digest, ParentFacts)>,
+}
+
+struct Executing {
+    height: u64,
+    facts: ParentFacts,
+    outcome: Arc<Outcome>,
+    next_nonces: HashMap<Address, u64>,
+}
+
+/// What the next block needs to know of its parent before it is built.
+#[derive(Clone, Copy, Debug)]
+pub struct ParentFacts {
+    /// Its time, in milliseconds since the Unix epoch.
+    pub timestamp_ms: u64,
+    /// Its base fee per gas.
+    pub base_fee: u128,
+    /// Gas it used.
+    pub gas_used: u64,
+}
+
+impl ParentFacts {
+    fn of(header: &Header) -> Self {
+        Self { timestamp_ms: header.timestamp_ms, base_fee: header.base_fee, gas_used: header.gas_used }
+    }
 }
 
 impl Pending {
-    /// Time of an executed block, if it is still known.
-    pub fn time_ms(&self, digest: &Digest) -> Option<u64> {
-        let executed = self.blocks.get(digest).map(|(_, time_ms, ..)| *time_ms);
-        executed.or_else(|| self.finalized.filter(|(known, _)| known == digest).map(|(_, time_ms)| time_ms))
+    /// What is known of an executed block, if it is still remembered.
+    pub fn parent(&self, digest: &Digest) -> Option<ParentFacts> {
+        let executed = self.blocks.get(digest).map(|block| block.facts);
+        executed.or_else(|| self.finalized.filter(|(known, _)| known == digest).map(|(_, facts)| facts))
     }
 }
 
@@ -97,7 +121,12 @@ impl Application {
     fn remember<E: Runtime>(&self, digest: Digest, header: &Header, executed: Executed<E>) -> Arc<Outcome> {
         let outcome = Arc::new(executed.outcome);
         self.mempool.executed(digest, header.parent, header.height, executed.next_nonces.clone());
-        let entry = (header.height, header.timestamp_ms, outcome.clone(), executed.next_nonces);
+        let entry = Executing {
+            height: header.height,
+            facts: ParentFacts::of(header),
+            outcome: outcome.clone(),
+            next_nonces: executed.next_nonces,
+        };
         self.pending.lock().expect("no code panics while it holds the lock").blocks.insert(digest, entry);
         outcome
     }
@@ -121,10 +150,11 @@ impl Application {
         let out_of_time = || runtime.current().duration_since(started).is_ok_and(|spent| spent > BUILD_LIMIT);
         let candidates = self.mempool.select(&parent_digest, base_fee);
         let mut execution = Execution::begin(env, &self.rules.genesis, batch).await;
-        let (taken, dead) = fill(&mut execution, candidates, out_of_time).await;
+        let Filled { taken, dead, stuck } = fill(&mut execution, candidates, out_of_time).await;
         for hash in dead {
             self.mempool.remove(&hash);
         }
+        self.mempool.unhurry(&stuck);
         let executed = execution.finish().await;
         let transactions: Vec<_> = taken.iter().map(|transaction| transaction.raw.clone()).collect();
         let sealed = executed.sealed.clone();
@@ -269,10 +299,10 @@ impl<E: Runtime> StatefulApplication<E> for Application {
         let (outcome, next_nonces) = {
             let mut pending = self.pending.lock().expect("no code panics while it holds the lock");
             let known = pending.blocks.remove(&digest);
-            pending.blocks.retain(|_, (height, ..)| *height > header.height);
-            pending.finalized = Some((digest, header.timestamp_ms));
-            let (_, _, outcome, next_nonces) = known.expect("a block is executed before it is finalized");
-            (outcome, next_nonces)
+            pending.blocks.retain(|_, block| block.height > header.height);
+            pending.finalized = Some((digest, ParentFacts::of(header)));
+            let known = known.expect("a block is executed before it is finalized");
+            (known.outcome, known.next_nonces)
         };
         self.mempool.finalized(header.height, &next_nonces, now_ms(&runtime));
         debug!(height = header.height, transactions = block.transactions.len(), "finalized");

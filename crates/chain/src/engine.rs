@@ -53,12 +53,14 @@ use commonware_storage::{
     translator::EightCap,
 };
 use commonware_utils::{NZDuration, NZU16, NZU64, NZUsize};
+use futures::future::BoxFuture;
 use rand_core::CryptoRng;
 use std::{
     num::{NonZeroU64, NonZeroUsize},
     sync::Arc,
     time::Duration,
 };
+use tracing::error;
 
 /// Number of network channels that [`start`] takes.
 pub const CHANNEL_COUNT: u64 = 7;
@@ -101,6 +103,8 @@ pub struct EngineConfig {
     pub state_sync: bool,
     /// Time between blocks.
     pub pace: Pace,
+    /// Holds consensus back until it resolves ([`crate::presence`]); everything else starts.
+    pub gathered: Option<BoxFuture<'static, ()>>,
     /// Patience with a leader before its round is skipped.
     pub leader_timeout: Duration,
     /// Patience with the votes of a round before it is skipped.
@@ -259,6 +263,7 @@ where
     state_actor.start(state_sync);
 
     let participation = Arc::new(Participation::new(rules.clone()));
+    let paced_rules = rules.clone();
     let application = Application {
         genesis,
         rules,
@@ -301,9 +306,11 @@ where
         runtime: Arc::new(context.child("pace")),
         inner: deferred.clone(),
         pace: config.pace,
+        rules: paced_rules,
         mempool,
         pending,
     };
+    let waiting = context.child("gathering");
     let engine = simplex::Engine::new(
         context,
         simplex::Config {
@@ -335,7 +342,15 @@ where
             track_historical_votes: false,
         },
     );
-    let handle = engine.start(votes, certificates, requests);
+    let handle = match config.gathered {
+        None => engine.start(votes, certificates, requests),
+        Some(gathered) => waiting.spawn(move |_| async move {
+            gathered.await;
+            if let Err(error) = engine.start(votes, certificates, requests).await {
+                error!(%error, "consensus ended");
+            }
+        }),
+    };
     Engine { handle, marshal, stateful: stateful_mailbox }
 }
 

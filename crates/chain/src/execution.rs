@@ -126,14 +126,24 @@ fn is_permanent(invalid: &Invalid) -> bool {
     }
 }
 
-/// Fills a block from `candidates`, best first, until gas runs out or `out_of_time` says so. Returns the
-/// transactions taken and those that can never be included.
+/// What became of the candidates for a block; those that no longer fitted stand in none of the lists.
+#[derive(Default)]
+pub struct Filled {
+    /// Included, in order.
+    pub taken: Vec<Arc<SignedTransaction>>,
+    /// Can never be included.
+    pub dead: Vec<B256>,
+    /// Cannot be included before something else changes, such as the sender's balance.
+    pub stuck: Vec<B256>,
+}
+
+/// Fills a block from `candidates`, best first, until gas runs out or `out_of_time` says so.
 pub async fn fill<E: Runtime>(
     execution: &mut Execution<E>,
     candidates: Vec<Arc<SignedTransaction>>,
     mut out_of_time: impl FnMut() -> bool,
-) -> (Vec<Arc<SignedTransaction>>, Vec<B256>) {
-    let (mut taken, mut dead) = (Vec::new(), Vec::new());
+) -> Filled {
+    let mut filled = Filled::default();
     // What follows a skipped transaction of the same sender has a nonce gap.
     let mut skipped: HashSet<Address> = HashSet::new();
     execution.prefetch(&candidates).await;
@@ -150,14 +160,13 @@ pub async fn fill<E: Runtime>(
             continue;
         }
         match execution.transact(&transaction).await {
-            Ok(()) => taken.push(transaction),
+            Ok(()) => filled.taken.push(transaction),
             Err(invalid) => {
                 skipped.insert(sender);
-                if is_permanent(&invalid) {
-                    dead.push(transaction.hash());
-                }
+                let hashes = if is_permanent(&invalid) { &mut filled.dead } else { &mut filled.stuck };
+                hashes.push(transaction.hash());
             }
         }
     }
-    (taken, dead)
+    filled
 }

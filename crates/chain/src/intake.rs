@@ -83,13 +83,20 @@ impl Intake {
             .iter()
             .map(|transaction| ledger::account::account_slot(transaction.sender()))
             .collect();
-        let (_, words) = self.state.words(&slots).await?;
-        let now_ms = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64);
-        let admit = |(transaction, word)| {
-            let account = ledger::account::Account::from_word(word);
-            let account = Account { nonce: account.nonce, balance: U256::from(account.balance.0) };
-            self.mempool.insert(transaction, account, now_ms)
-        };
-        Ok(transactions.into_iter().zip(words).map(admit).collect())
+        loop {
+            let as_of = self.mempool.finalized_blocks();
+            let (_, words) = self.state.words(&slots).await?;
+            let now_ms =
+                SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64);
+            let accounts = words.into_iter().map(|word| {
+                let account = ledger::account::Account::from_word(word);
+                Account { nonce: account.nonce, balance: U256::from(account.balance.0) }
+            });
+            let known: Vec<_> = transactions.iter().cloned().zip(accounts).collect();
+            // Blocks are tens of milliseconds apart, a read takes far less than one.
+            if let Some(admitted) = self.mempool.insert_all(&known, now_ms, as_of) {
+                return Ok(admitted);
+            }
+        }
     }
 }

@@ -5,7 +5,7 @@
 //! | module | what it does |
 //! |---|---|
 //! | [`node`] | starts everything in threads of its own, or says what is wrong first |
-//! | [`engine`], [`network`], [`pace`], [`evidence`] | consensus, its peers, its rhythm, its faults |
+//! | [`engine`], [`network`], [`presence`], [`pace`], [`evidence`] | consensus, its peers, its start, its rhythm, its faults |
 //! | [`application`], [`execution`], [`network_rules`], [`participation`] | what a valid block is, and what it does to the state |
 //! | [`block`], [`transaction`], [`receipt`], [`state`] | what is agreed on |
 //! | [`mempool`], [`intake`], [`gossip`] | how transactions come in |
@@ -33,6 +33,7 @@ pub mod network_rules;
 pub mod node;
 pub mod pace;
 pub mod participation;
+pub mod presence;
 pub mod receipt;
 pub mod rpc;
 pub mod state;

@@ -4,6 +4,7 @@ use crate::{
     block::{PrivateKey, PublicKey},
     engine::{self, CHANNEL_COUNT},
     network_rules::Rules,
+    presence,
 };
 use commonware_cryptography::ChaCha20Poly1305;
 use commonware_p2p::{Address, AddressableManager as _, authenticated::lookup};
@@ -26,7 +27,7 @@ pub type Oracle = lookup::Oracle<PublicKey>;
 /// One end of a channel.
 pub type Channel = (lookup::Sender<PublicKey, Context>, lookup::Receiver<PublicKey>);
 
-/// A started network: consensus' channels, then the gossip channel.
+/// A started network: consensus' channels, then gossip and presence.
 pub struct Started {
     /// Tracks peers, and blocks those that misbehave.
     pub oracle: Oracle,
@@ -34,6 +35,8 @@ pub struct Started {
     pub channels: Vec<Channel>,
     /// For [`crate::gossip::run`].
     pub gossip: Channel,
+    /// For [`crate::presence::run`].
+    pub presence: Channel,
 }
 
 /// Connects to `peers` (which include this node) as `key`, and listens on `listen`.
@@ -74,6 +77,8 @@ pub fn start(
     let quota = || Quota::per_second(NZU32!(MESSAGES_PER_SECOND));
     let channels = (0..CHANNEL_COUNT).map(|channel| network.register(channel, quota())).collect();
     let gossip = network.register(CHANNEL_COUNT, quota());
+    let presence = Quota::per_second(NZU32!(presence::MESSAGES_PER_SECOND));
+    let presence = network.register(CHANNEL_COUNT + 1, presence);
     network.start();
-    Started { oracle, channels, gossip }
+    Started { oracle, channels, gossip, presence }
 }

@@ -115,6 +115,11 @@ impl Rules {
         rules.into_iter().find(|(holds, _)| !holds).map_or(Ok(()), |(_, name)| Err(name))
     }
 
+    /// Base fee per gas of a block that follows one of `base_fee` and `gas_used` by `elapsed_ms`.
+    pub fn next_base_fee(&self, base_fee: u128, gas_used: u64, elapsed_ms: u64) -> u128 {
+        ledger::next_base_fee(base_fee, gas_used, self.genesis.gas_target_per_second, elapsed_ms)
+    }
+
     /// Environment of a block on `parent`.
     pub fn env(
         &self,
@@ -125,12 +130,7 @@ impl Rules {
         signers: Vec<Address>,
     ) -> BlockEnv {
         let elapsed_ms = timestamp_ms.saturating_sub(parent.timestamp_ms);
-        let base_fee = ledger::next_base_fee(
-            parent.base_fee,
-            parent.gas_used,
-            self.genesis.gas_target_per_second,
-            elapsed_ms,
-        );
+        let base_fee = self.next_base_fee(parent.base_fee, parent.gas_used, elapsed_ms);
         BlockEnv {
             chain_id: self.genesis.chain_id,
             number: parent.height + 1,

@@ -19,7 +19,7 @@ use crate::{
     network,
     network_rules::{Rules, RulesError},
     pace::Pace,
-    rpc,
+    presence, rpc,
     state::{Database, StateFault, StateReader, view},
 };
 use alloy_primitives::B256;
@@ -326,6 +326,11 @@ fn run(
     let outcome = runtime::Runner::new(runtime_config).start(|context| async move {
         let mempool = Arc::new(Mempool::new(config.mempool, rules.genesis.gas_limit));
         let network = network::start(&context, &config.key, &rules, config.addresses.listen, peers);
+        let (gathered, gathering) = commonware_utils::channel::oneshot::channel();
+        let validators = rules.validators.len();
+        context
+            .child("presence")
+            .spawn(move |context| presence::run(context, validators, gathered, network.presence));
         let interval = Duration::from_millis(rules.genesis.block_interval_ms);
         let heartbeat = config.heartbeat.max(interval);
         let engine = engine::start(
@@ -336,6 +341,10 @@ fn run(
                 partition: "v1".into(),
                 state_sync: config.state_sync,
                 pace: Pace { interval, heartbeat },
+                gathered: Some(Box::pin(async move {
+                    // It ends only with the node.
+                    let _ = gathering.await;
+                })),
                 leader_timeout: heartbeat + LEADER_PATIENCE,
                 certification_timeout: heartbeat + 2 * LEADER_PATIENCE,
                 prune: config.keep_blocks.map(|kept| PruneConfig {

@@ -40,7 +40,7 @@ pub struct Genesis {
     pub gas_limit: u64,
     /// Gas per second at which the base fee stays as it is.
     pub gas_target_per_second: u64,
-    /// Least time between blocks, in milliseconds.
+    /// Least time from a block to the next while transactions wait, in milliseconds.
     pub block_interval_ms: u64,
     /// Protocol parameters that differ from their defaults, by name.
     pub parameters: BTreeMap<String, u64>,
@@ -69,9 +69,13 @@ pub enum GenesisError {
 /// Chain id of development networks, the one wallets know for local chains.
 pub const DEVELOPMENT_CHAIN_ID: u64 = 31_337;
 
+/// Default of [`Genesis::block_interval_ms`]: half of it is what a transaction waits for its block on average, so it
+/// decides more about finality than consensus does (`docs/decisions/0004-short-blocks-while-transactions-wait.md`).
+pub const BLOCK_INTERVAL_MS: u64 = 50;
+
 impl Genesis {
     /// A development network: the supply shared evenly by `holders` (what a share's rounding leaves goes to the first), one
-    /// validator with a zero key to be replaced, blocks of up to 200 M gas every 250 ms.
+    /// validator with a zero key to be replaced, blocks of up to 200 M gas every [`BLOCK_INTERVAL_MS`].
     pub fn development(holders: &[Address]) -> Genesis {
         let share = SUPPLY.0 / holders.len().max(1) as u128;
         let mut allocations: BTreeMap<_, _> = holders.iter().map(|holder| (*holder, Amount(share))).collect();
@@ -90,7 +94,7 @@ impl Genesis {
             base_fee: 1_000_000_000,
             gas_limit: 200_000_000,
             gas_target_per_second: 200_000_000,
-            block_interval_ms: 250,
+            block_interval_ms: BLOCK_INTERVAL_MS,
             parameters: BTreeMap::new(),
         }
     }

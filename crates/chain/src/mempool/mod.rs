@@ -129,10 +129,45 @@ impl Mempool {
         now_ms: u64,
     ) -> Result<(), Rejection> {
         self.lock().insert(transaction.clone(), account, now_ms)?;
+        self.announce(transaction);
+        Ok(())
+    }
+
+    /// [`Mempool::insert`] for several, whose accounts were read after [`Mempool::finalized_blocks`] gave `as_of`. `None`
+    /// when a block was finalized in between: it may have used a nonce up, and the pool would wait for it for ever. Read
+    /// the accounts again then.
+    pub fn insert_all(
+        &self,
+        transactions: &[(Arc<SignedTransaction>, Account)],
+        now_ms: u64,
+        as_of: u64,
+    ) -> Option<Vec<Result<(), Rejection>>> {
+        let mut pool = self.lock();
+        if pool.finalized_blocks() != as_of {
+            return None;
+        }
+        let admit = |(transaction, account): &(Arc<SignedTransaction>, Account)| {
+            pool.insert(transaction.clone(), *account, now_ms)
+        };
+        let admitted: Vec<_> = transactions.iter().map(admit).collect();
+        drop(pool);
+        for ((transaction, _), outcome) in transactions.iter().zip(&admitted) {
+            if outcome.is_ok() {
+                self.announce(transaction.clone());
+            }
+        }
+        Some(admitted)
+    }
+
+    fn announce(&self, transaction: Arc<SignedTransaction>) {
         self.ready.notify_waiters();
         // No subscriber is not an error.
         let _ = self.arrivals.send(transaction);
-        Ok(())
+    }
+
+    /// How many times [`Mempool::finalized`] was called.
+    pub fn finalized_blocks(&self) -> u64 {
+        self.lock().finalized_blocks()
     }
 
     /// Every transaction that enters from now on.
@@ -171,9 +206,17 @@ impl Mempool {
         self.len() == 0
     }
 
-    /// Whether something waits that no block since the finalized one holds, on top of block `parent`.
-    pub fn has_ready(&self, parent: &Digest) -> bool {
-        self.lock().has_ready(parent)
+    /// Whether something waits that a block on `parent` can take at `base_fee`, and that no block since the finalized
+    /// one holds. What [`Mempool::unhurry`] named does not count.
+    pub fn has_ready(&self, parent: &Digest, base_fee: u128) -> bool {
+        self.lock().has_ready(parent, base_fee)
+    }
+
+    /// Remembers transactions that a block could not take, for want of funds say. They stay candidates for every
+    /// block, and are no reason to make one: otherwise each would keep the network at its fastest pace until it expires.
+    pub fn unhurry(&self, hashes: &[B256]) {
+        let mut pool = self.lock();
+        hashes.iter().for_each(|hash| pool.unhurry(hash));
     }
 
     /// Transactions for a block on `parent`, best first.
@@ -192,7 +235,7 @@ impl Mempool {
         self.lock().executed(block, parent, height, next_nonces);
     }
 
-    /// Removes what a finalized block used up, and what waited too long.
+    /// Removes what a finalized block used up, and what waited too long. The block's state must be readable by now.
     pub fn finalized(&self, height: u64, next_nonces: &HashMap<Address, u64>, now_ms: u64) {
         self.lock().finalized(height, next_nonces, now_ms);
     }

@@ -17,6 +17,8 @@ struct Entry {
     /// Order of arrival, which decides between equal tips.
     sequence: u64,
     arrived_ms: u64,
+    /// Whether it is a reason to make a block before the heartbeat.
+    hurries: bool,
 }
 
 impl Entry {
@@ -50,6 +52,7 @@ pub(super) struct Pool {
     bytes: usize,
     sequence: u64,
     executed: HashMap<Digest, Executed>,
+    finalized_blocks: u64,
     next_sweep_ms: u64,
 }
 
@@ -67,8 +70,13 @@ impl Pool {
             bytes: 0,
             sequence: 0,
             executed: HashMap::new(),
+            finalized_blocks: 0,
             next_sweep_ms: 0,
         }
+    }
+
+    pub(super) fn finalized_blocks(&self) -> u64 {
+        self.finalized_blocks
     }
 
     pub(super) fn len(&self) -> usize {
@@ -102,7 +110,7 @@ impl Pool {
         }
         self.make_room(&transaction)?;
         self.sequence += 1;
-        let entry = Entry { transaction, sequence: self.sequence, arrived_ms: now_ms };
+        let entry = Entry { transaction, sequence: self.sequence, arrived_ms: now_ms, hurries: true };
         self.bytes += entry.transaction.raw.len();
         self.ranks.insert(entry.rank(sender, nonce));
         self.by_hash.insert(hash, (sender, nonce));
@@ -182,10 +190,19 @@ impl Pool {
         queue.nonce
     }
 
-    pub(super) fn has_ready(&self, parent: &Digest) -> bool {
-        self.queues
-            .iter()
-            .any(|(sender, queue)| queue.entries.contains_key(&self.start(sender, queue, parent)))
+    pub(super) fn has_ready(&self, parent: &Digest, base_fee: u128) -> bool {
+        self.queues.iter().any(|(sender, queue)| {
+            let first = queue.entries.get(&self.start(sender, queue, parent));
+            first.is_some_and(|entry| entry.hurries && entry.transaction.effective_tip(base_fee).is_some())
+        })
+    }
+
+    pub(super) fn unhurry(&mut self, hash: &B256) {
+        let Some((sender, nonce)) = self.by_hash.get(hash) else { return };
+        let entry = self.queues.get_mut(sender).and_then(|queue| queue.entries.get_mut(nonce));
+        if let Some(entry) = entry {
+            entry.hurries = false;
+        }
     }
 
     pub(super) fn select(&self, parent: &Digest, base_fee: u128) -> Vec<Arc<SignedTransaction>> {
@@ -224,6 +241,7 @@ impl Pool {
     }
 
     pub(super) fn finalized(&mut self, height: u64, next_nonces: &HashMap<Address, u64>, now_ms: u64) {
+        self.finalized_blocks += 1;
         self.executed.retain(|_, block| block.height > height);
         for (sender, next) in next_nonces {
             let Some(queue) = self.queues.get_mut(sender) else { continue };

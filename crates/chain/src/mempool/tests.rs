@@ -64,7 +64,7 @@ fn what_follows_a_gap_waits() {
     let pool = pool(Limits::default());
     pool.insert(transaction(1, 1, 5), RICH, 0).expect("fits");
     assert!(chosen(&pool, &digest(0)).is_empty());
-    assert!(!pool.has_ready(&digest(0)));
+    assert!(!pool.has_ready(&digest(0), 1_000));
     assert_eq!(pool.next_nonce(&Address::repeat_byte(1)), Some(0));
     pool.insert(transaction(1, 0, 5), RICH, 0).expect("fits");
     assert_eq!(chosen(&pool, &digest(0)).len(), 2);
@@ -120,6 +120,20 @@ fn a_block_on_an_unfinalized_one_does_not_take_the_same() {
 }
 
 #[test]
+fn accounts_that_were_read_before_a_block_are_read_again() {
+    let pool = pool(Limits::default());
+    let as_of = pool.finalized_blocks();
+    // Between reading and inserting, a block uses nonce 0 up; nothing of the sender waits any more.
+    pool.finalized(1, &HashMap::from([(Address::repeat_byte(1), 1)]), 0);
+    let second = transaction(1, 1, 5);
+    assert_eq!(pool.insert_all(&[(second.clone(), RICH)], 0, as_of), None);
+    assert!(pool.is_empty());
+    let read_again = Account { nonce: 1, ..RICH };
+    assert_eq!(pool.insert_all(&[(second, read_again)], 0, pool.finalized_blocks()), Some(vec![Ok(())]));
+    assert!(pool.has_ready(&digest(0), 1_000));
+}
+
+#[test]
 fn what_waits_too_long_is_dropped() {
     let pool = pool(Limits { expiry_ms: 1_000, ..Limits::default() });
     pool.insert(transaction(1, 0, 1), RICH, 0).expect("fits");
@@ -134,7 +148,24 @@ fn a_fee_cap_below_the_base_fee_waits() {
     let pool = pool(Limits::default());
     pool.insert(transaction(1, 0, 5), RICH, 0).expect("fits");
     assert!(pool.select(&digest(0), 2_000).is_empty());
+    assert!(!pool.has_ready(&digest(0), 2_000), "nothing that a block could take hurries one");
     assert_eq!(pool.select(&digest(0), 1_000).len(), 1);
+    assert!(pool.has_ready(&digest(0), 1_000));
+}
+
+#[test]
+fn what_a_block_could_not_take_stays_a_candidate_and_hurries_no_other() {
+    let pool = pool(Limits::default());
+    let stuck = transaction(1, 0, 5);
+    pool.insert(stuck.clone(), RICH, 0).expect("fits");
+    pool.unhurry(&[stuck.hash()]);
+    assert!(!pool.has_ready(&digest(0), 1_000));
+    assert_eq!(pool.select(&digest(0), 1_000).len(), 1);
+    pool.insert(transaction(2, 0, 5), RICH, 0).expect("fits");
+    assert!(pool.has_ready(&digest(0), 1_000), "another is a reason");
+    pool.finalized(1, &HashMap::from([(Address::repeat_byte(2), 1)]), 0);
+    pool.insert(transaction(1, 0, 200), RICH, 0).expect("outbids");
+    assert!(pool.has_ready(&digest(0), 1_000), "so is its replacement");
 }
 
 #[test]

@@ -18,9 +18,8 @@ const MAX_PERCENTILES: usize = 100;
 
 /// Base fee of a block right after `entry`.
 fn next_base_fee(services: &Services, entry: &Entry) -> u128 {
-    let (genesis, header) = (&services.rules.genesis, &entry.block.header);
-    let interval_ms = genesis.block_interval_ms;
-    ledger::next_base_fee(header.base_fee, header.gas_used, genesis.gas_target_per_second, interval_ms)
+    let (rules, header) = (&services.rules, &entry.block.header);
+    rules.next_base_fee(header.base_fee, header.gas_used, rules.genesis.block_interval_ms)
 }
 
 /// Enough for the next blocks even if the base fee rises.

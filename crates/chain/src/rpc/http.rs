@@ -1,6 +1,10 @@
 //! The HTTP side: body limit, time limit, cross-origin headers, and the upgrade to WebSocket.
 
-use super::{Api, MAX_BODY_BYTES, listener::Bounded, protocol, subscription};
+use super::{
+    Api, MAX_BODY_BYTES,
+    listener::{self, Limits},
+    protocol, subscription,
+};
 use axum::{
     Router,
     body::Bytes,
@@ -23,8 +27,8 @@ pub(super) async fn serve(listener: TcpListener, api: Arc<Api>) -> std::io::Resu
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
         .layer(middleware::from_fn(guard))
         .with_state(api);
-    let listener = tokio::net::TcpListener::from_std(listener)?;
-    axum::serve(Bounded::new(listener), router).await
+    listener::serve(tokio::net::TcpListener::from_std(listener)?, router, Limits::default()).await;
+    Ok(())
 }
 
 async fn post(State(api): State<Arc<Api>>, body: Bytes) -> Response {

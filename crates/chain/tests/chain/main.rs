@@ -9,6 +9,7 @@ mod light;
 mod network;
 mod nodes;
 mod participation;
+mod presence;
 mod processes;
 mod properties;
 mod pruning;

@@ -1,16 +1,16 @@
 //! A network of validators on the deterministic runtime, each with the real engine.
 
 use crate::{equivocator, transfers::Wallet};
-use alloy_primitives::{Bytes, U256};
+use alloy_primitives::Bytes;
 use chain::{
     application::{Finalized, Sink},
     block::{Block, Digest, PrivateKey, PublicKey, Scheme},
     engine::{self, CHANNEL_COUNT, EngineConfig},
     evidence::EvidenceSink,
-    mempool::{Account, Limits, Mempool},
+    intake::{Intake, OUTBOX, SubmitError},
+    mempool::{Limits, Mempool, Rejection},
     network_rules::Rules,
     pace::Pace,
-    transaction::{SignedTransaction, decode},
 };
 use commonware_codec::{Copying, Decode as _};
 use commonware_consensus::{
@@ -38,10 +38,17 @@ use std::{
 const TRANSFERS: u64 = 40;
 const ARRIVAL: Duration = Duration::from_millis(60);
 
+/// Seed of the wallet that holds the supply.
+const HOLDER: u8 = 7;
+
+/// Rhythm of simulated networks.
+pub const PACE: Pace = Pace { interval: Duration::from_millis(20), heartbeat: Duration::from_millis(50) };
+
 /// What all validators of one run finalized. Panics at the first contradiction, so that no crash hides one.
 #[derive(Default)]
 pub struct Record {
     blocks: Mutex<BTreeMap<u64, Digest>>,
+    times: Mutex<BTreeMap<u64, (u64, usize)>>,
     transfers: Mutex<BTreeSet<[u8; 32]>>,
     evidence: Mutex<BTreeSet<Vec<u8>>>,
 }
@@ -51,6 +58,8 @@ impl Sink for Record {
         let height = finalized.block.header.height;
         let known = *self.blocks.lock().unwrap().entry(height).or_insert(finalized.digest);
         assert_eq!(known, finalized.digest, "two blocks are final at height {height}");
+        let facts = (finalized.block.header.timestamp_ms, finalized.block.transactions.len());
+        self.times.lock().unwrap().insert(height, facts);
         let mut transfers = self.transfers.lock().unwrap();
         transfers.extend(
             finalized.outcome.receipts.iter().filter(|receipt| receipt.success).map(|r| r.transaction.0),
@@ -65,6 +74,11 @@ impl EvidenceSink for Record {
 }
 
 impl Record {
+    /// Time in milliseconds and number of transactions of each block, in order of height.
+    pub fn blocks(&self) -> Vec<(u64, usize)> {
+        self.times.lock().unwrap().values().copied().collect()
+    }
+
     /// Number of different transfers that are final.
     pub fn transfer_count(&self) -> usize {
         self.transfers.lock().unwrap().len()
@@ -76,7 +90,8 @@ impl Record {
 pub struct Network {
     keys: Vec<PrivateKey>,
     rules: Arc<Rules>,
-    transfers: Arc<Vec<Arc<SignedTransaction>>>,
+    transfers: Arc<Vec<Bytes>>,
+    arrival: Duration,
     /// Whether a late validator fetches the state instead of replaying blocks.
     pub state_sync: bool,
     /// Index of a validator that votes twice.
@@ -90,7 +105,7 @@ impl Network {
     pub fn new(count: u64) -> Self {
         let mut keys: Vec<PrivateKey> = (0..count).map(PrivateKey::from_seed).collect();
         keys.sort_by_key(|key| key.public_key());
-        let wallet = Wallet::new(7);
+        let wallet = Wallet::new(HOLDER);
         let mut genesis = Genesis::development(&[wallet.address]);
         genesis.timestamp_ms = 0;
         genesis.validators = keys
@@ -102,18 +117,25 @@ impl Network {
             })
             .collect();
         let chain_id = genesis.chain_id;
-        let transfers = (0..TRANSFERS)
-            .map(|nonce| wallet.transfer(chain_id, nonce, Wallet::new(9).address, 1))
-            .map(|raw| Arc::new(decode(raw.0, chain_id).expect("just signed")))
-            .collect();
+        let transfers =
+            (0..TRANSFERS).map(|nonce| wallet.transfer(chain_id, nonce, Wallet::new(9).address, 1)).collect();
         Self {
             keys,
             rules: Arc::new(Rules::new(genesis).expect("a valid genesis")),
             transfers: Arc::new(transfers),
+            arrival: ARRIVAL,
             state_sync: false,
             equivocator: None,
             record: Arc::default(),
         }
+    }
+
+    /// A lone validator whose clients bring these `transfers` of the account that holds the supply, all at once.
+    pub fn alone(transfers: impl FnOnce(&Wallet, u64) -> Vec<Bytes>) -> Self {
+        let mut network = Self::new(1);
+        network.arrival = Duration::from_millis(1);
+        network.transfers = Arc::new(transfers(&Wallet::new(HOLDER), network.rules.genesis.chain_id));
+        network
     }
 
     /// Public keys in order.
@@ -207,21 +229,14 @@ impl EngineDefinition for Network {
             return (handle, State::Equivocator);
         }
         let mempool = Arc::new(Mempool::new(Limits::default(), self.rules.genesis.gas_limit));
-        let (transfers, pool) = (self.transfers.clone(), mempool.clone());
-        init.context.child("clients").spawn(move |context| async move {
-            let account = Account { nonce: 0, balance: U256::MAX };
-            for transfer in transfers.iter() {
-                // A restarted validator's clients send again what is final already.
-                let _ = pool.insert(transfer.clone(), account, 0);
-                context.sleep(ARRIVAL).await;
-            }
-        });
+        let pool = mempool.clone();
         let config = EngineConfig {
             public_key: public_key.clone(),
             scheme,
             partition: format!("v{}", init.index),
             state_sync: self.state_sync && init.delayed,
-            pace: Pace { interval: Duration::from_millis(20), heartbeat: Duration::from_millis(50) },
+            pace: PACE,
+            gathered: None,
             leader_timeout: Duration::from_secs(1),
             certification_timeout: Duration::from_secs(2),
             prune: None,
@@ -231,8 +246,11 @@ impl EngineDefinition for Network {
             evidence: self.record.clone(),
         };
         let monitor = init.monitor.clone();
+        let node = init.context.child("node");
+        // Part of the node, so that they end with it and let go of its files.
+        let clients = node.child("clients");
         let engine = engine::start(
-            init.context.child("node"),
+            node,
             config,
             init.oracle.manager(),
             init.oracle.control(public_key.clone()),
@@ -240,6 +258,22 @@ impl EngineDefinition for Network {
             move |stateful| MonitorReporter::new(public_key, monitor, stateful),
         )
         .await;
+        let (transfers, rules, stateful) = (self.transfers.clone(), self.rules.clone(), engine.stateful);
+        let arrival = self.arrival;
+        clients.spawn(move |context| async move {
+            let state = Arc::new(stateful.subscribe_databases().await);
+            let (outbox, _unsent) = tokio::sync::mpsc::channel(OUTBOX);
+            let intake = Intake::new(rules, pool, state, outbox);
+            for transfer in transfers.iter() {
+                // Until block 1 nobody holds anything, and a restarted validator's clients send again what is final.
+                while let Err(SubmitError::Rejection(Rejection::InsufficientFunds { .. })) =
+                    intake.submit(transfer.0.clone()).await
+                {
+                    context.sleep(arrival).await;
+                }
+                context.sleep(arrival).await;
+            }
+        });
         (engine.handle, State::Honest(engine.marshal))
     }
 

@@ -2,7 +2,11 @@
 //!
 //! `OPENLEDGER_SEEDS=1000 cargo test -p chain --test chain simulation` runs a thousand seeds of every scenario.
 
-use crate::{properties::Agreement, simulated::Network};
+use crate::{
+    properties::Agreement,
+    simulated::{Network, PACE},
+    transfers::Wallet,
+};
 use chain::block::PublicKey;
 use commonware_consensus::types::{Epoch, Round, View};
 use commonware_glue::simulate::{
@@ -71,7 +75,61 @@ fn one_validator_makes_blocks_alone() {
         || Network::new(1),
         |_, plan| plan,
         |network, _| {
-            assert!(network.record.transfer_count() > 0);
+            assert_transfers(network);
+        },
+    );
+}
+
+/// Clients bring more than one transfer, and all of them arrive.
+fn assert_transfers(network: &Network) {
+    let count = network.record.transfer_count();
+    assert!(count > 10, "{count} transfers are final");
+}
+
+/// Times between a lone validator's blocks, and how many transactions the later one holds.
+fn steps(network: &Network) -> Vec<(u64, usize)> {
+    let blocks = network.record.blocks();
+    blocks.windows(2).map(|pair| (pair[1].0 - pair[0].0, pair[1].1)).collect()
+}
+
+#[test]
+fn blocks_follow_fast_while_transactions_wait_and_slowly_when_none_does() {
+    check(
+        seeds(2),
+        60,
+        || Network::new(1),
+        |_, plan| plan,
+        |network, _| {
+            let steps = steps(network);
+            let (interval, heartbeat) = (PACE.interval.as_millis() as u64, PACE.heartbeat.as_millis() as u64);
+            let holding = steps.iter().filter(|(_, count)| *count > 0).count();
+            assert!(holding > 0 && holding < steps.len(), "{:?}", network.record.blocks());
+            for (step_ms, count) in steps {
+                assert!(step_ms >= if count > 0 { interval } else { heartbeat }, "{count} in {step_ms} ms");
+                assert!(step_ms <= heartbeat + interval, "{step_ms} ms");
+            }
+        },
+    );
+}
+
+#[test]
+fn transfers_that_no_block_can_take_do_not_keep_the_network_awake() {
+    // Each could be paid when it came, the second no longer after the first.
+    let overdrawn = |wallet: &Wallet, chain_id| {
+        let most = primitives::amount::SUPPLY.0 - 10u128.pow(15);
+        (0..2).map(|nonce| wallet.transfer(chain_id, nonce, Wallet::new(9).address, most)).collect()
+    };
+    check(
+        seeds(2),
+        40,
+        || Network::alone(overdrawn),
+        |_, plan| plan,
+        |network, _| {
+            assert_eq!(network.record.transfer_count(), 1);
+            let steps = steps(network);
+            let heartbeat_ms = PACE.heartbeat.as_millis() as u64;
+            let hurried = steps.iter().filter(|(step_ms, count)| *count == 0 && *step_ms < heartbeat_ms);
+            assert!(hurried.count() <= 1, "it hurries one block: {steps:?}");
         },
     );
 }
@@ -86,7 +144,7 @@ fn four_validators_survive_crashes() {
         |_, plan| plan.crash(crash.clone()),
         |network, result| {
             assert!(result.crashes > 0, "the fault did not happen");
-            assert!(network.record.transfer_count() > 0);
+            assert_transfers(network);
         },
     );
 }
