@@ -1,11 +1,12 @@
 """web3.py, unmodified. Run by `run.mjs`; exits non-zero when something differs."""
 
+import asyncio
 import os
 import sys
 import time
 
 from eth_account import Account
-from web3 import Web3
+from web3 import AsyncWeb3, Web3, WebSocketProvider
 from web3.exceptions import ContractCustomError
 
 RPC = os.environ.get("OPENLEDGER_RPC_URL", "http://127.0.0.1:8545")
@@ -20,10 +21,16 @@ def function(name, inputs, outputs, mutability="nonpayable"):
     return {"type": "function", "name": name, "inputs": listed(inputs), "outputs": listed(outputs), "stateMutability": mutability}
 
 
+PERMIT_ARGUMENTS = [
+    ("owner", "address"), ("spender", "address"), ("value", "uint256"), ("deadline", "uint256"), ("v", "uint8"), ("r", "bytes32"), ("s", "bytes32"),
+]
 ABI = [
     function("symbol", [], [("", "string")], "view"),
     function("balanceOf", [("account", "address")], [("", "uint256")], "view"),
     function("transfer", [("to", "address"), ("value", "uint256")], [("", "bool")]),
+    function("nonces", [("owner", "address")], [("", "uint256")], "view"),
+    function("allowance", [("owner", "address"), ("spender", "address")], [("", "uint256")], "view"),
+    function("permit", PERMIT_ARGUMENTS, []),
     {
         "type": "event",
         "name": "Transfer",
@@ -87,6 +94,48 @@ def a_refused_call_carries_the_custom_error(w3):
     raise AssertionError("accepted")
 
 
+def a_permit_signed_by_eth_account_becomes_an_allowance(w3):
+    token, owner, spender = w3.eth.contract(address=TOKEN, abi=ABI), account(9), account(8).address
+    message = {
+        "owner": owner.address,
+        "spender": spender,
+        "value": 31,
+        "nonce": token.functions.nonces(owner.address).call(),
+        "deadline": int(time.time()) + 3600,
+    }
+    types = {"Permit": [{"name": name, "type": "address" if name in ("owner", "spender") else "uint256"} for name in message]}
+    domain = {"name": "OpenLedger", "version": "1", "chainId": CHAIN_ID, "verifyingContract": TOKEN}
+    signed = Account.sign_typed_data(owner.key, domain, types, message)
+    words = [signed.r.to_bytes(32, "big"), signed.s.to_bytes(32, "big")]
+    call = token.functions.permit(owner.address, spender, 31, message["deadline"], signed.v, *words)
+    filled = call.build_transaction({"from": owner.address, "chainId": CHAIN_ID, "nonce": w3.eth.get_transaction_count(owner.address)})
+    assert send(w3, owner, filled)["status"] == 1
+    assert token.functions.allowance(owner.address, spender).call() == 31
+
+
+def subscriptions_bring_heads_and_logs(w3):
+    token, sender = w3.eth.contract(address=TOKEN, abi=ABI), account(9)
+
+    async def listen():
+        async with AsyncWeb3(WebSocketProvider(RPC.replace("http", "ws", 1))) as socket:
+            heads = await socket.eth.subscribe("newHeads")
+            logs = await socket.eth.subscribe("logs", {"address": TOKEN})
+            call = token.functions.transfer(account(8).address, 37)
+            filled = call.build_transaction({"from": sender.address, "chainId": CHAIN_ID, "nonce": w3.eth.get_transaction_count(sender.address)})
+            receipt = await asyncio.to_thread(send, w3, sender, filled)
+            seen = set()
+            async for message in socket.socket.process_subscriptions():
+                result = message["result"]
+                if message["subscription"] == heads and result["number"] >= receipt["blockNumber"]:
+                    seen.add("head")
+                if message["subscription"] == logs and result["transactionHash"] == receipt["transactionHash"]:
+                    seen.add("log")
+                if len(seen) == 2:
+                    return
+
+    asyncio.run(asyncio.wait_for(listen(), 30))
+
+
 def main():
     w3 = Web3(Web3.HTTPProvider(RPC))
     failed = 0
@@ -95,6 +144,8 @@ def main():
         a_transfer_moves_open_and_has_a_receipt,
         an_erc20_transfer_has_its_log,
         a_refused_call_carries_the_custom_error,
+        a_permit_signed_by_eth_account_becomes_an_allowance,
+        subscriptions_bring_heads_and_logs,
     ]:
         try:
             check(w3)

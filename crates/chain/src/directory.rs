@@ -124,12 +124,39 @@ impl EvidenceSink for EvidenceFiles {
         if *kept >= MAX_EVIDENCE || path.exists() {
             return;
         }
-        match std::fs::write(&path, &evidence) {
+        // Renamed once it is whole and on disk: half a file under this name would keep the evidence out for good.
+        let partial = path.with_extension("partial");
+        let written = File::create(&partial)
+            .and_then(|mut file| file.write_all(&evidence).and_then(|()| file.sync_all()))
+            .and_then(|()| std::fs::rename(&partial, &path));
+        match written {
             Ok(()) => {
                 *kept += 1;
                 tracing::warn!(path = %path.display(), "a validator voted twice: kept the evidence");
             }
             Err(error) => tracing::error!(%error, "cannot keep evidence"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn evidence_is_kept_once_whole_and_over_restarts() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let path = directory.path().join("evidence");
+        let files = EvidenceFiles::open(path.clone()).expect("writable");
+        let name = hex::encode(alloy_primitives::keccak256(b"two votes"));
+        // What a crash left of an earlier attempt.
+        std::fs::write(path.join(format!("{name}.partial")), b"two").expect("writable");
+        for _ in 0..2 {
+            files.conflict(b"two votes".to_vec());
+        }
+        assert_eq!(std::fs::read(path.join(&name)).expect("kept"), b"two votes");
+        let again = EvidenceFiles::open(path.clone()).expect("readable");
+        again.conflict(b"two votes".to_vec());
+        assert_eq!(std::fs::read_dir(&path).expect("readable").count(), 1);
     }
 }

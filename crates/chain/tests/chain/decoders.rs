@@ -92,6 +92,42 @@ fn a_signature_with_high_s_is_refused() {
     assert!(matches!(decode(raw, 1), Err(TransactionError::ContractCreation)));
 }
 
+/// Signs with [`Wallet`] 1 and encodes.
+fn signed<T>(unsigned: T) -> bytes::Bytes
+where
+    T: alloy_consensus::SignableTransaction<alloy_primitives::Signature>,
+    alloy_consensus::TxEnvelope: From<alloy_consensus::Signed<T>>,
+{
+    use alloy_eips::eip2718::Encodable2718 as _;
+    let signature = Wallet::new(1).sign(&unsigned.signature_hash());
+    alloy_consensus::TxEnvelope::from(unsigned.into_signed(signature)).encoded_2718().into()
+}
+
+#[test]
+fn what_is_signed_for_no_chain_or_asks_for_what_is_not_there_is_refused_by_name() {
+    use alloy_consensus::{TxEip1559, TxEip2930, TxLegacy};
+    use alloy_eips::eip2930::{AccessList, AccessListItem};
+    use alloy_primitives::TxKind;
+    let to = TxKind::Call(Wallet::new(2).address);
+    let legacy = TxLegacy { chain_id: Some(1), gas_limit: 21_000, to, ..TxLegacy::default() };
+    assert_eq!(decode(signed(legacy.clone()), 1).expect("accepted").sender(), Wallet::new(1).address);
+    let unprotected = TxLegacy { chain_id: None, ..legacy.clone() };
+    assert!(matches!(decode(signed(unprotected), 1), Err(TransactionError::Unprotected(1))));
+    let elsewhere = decode(signed(TxLegacy { chain_id: Some(2), ..legacy }), 1);
+    assert!(matches!(elsewhere, Err(TransactionError::WrongChain { found: 2, expected: 1 })));
+
+    let item = AccessListItem { address: Wallet::new(2).address, storage_keys: vec![B256::ZERO] };
+    let listed = TxEip2930 { chain_id: 1, to, access_list: AccessList(vec![item]), ..TxEip2930::default() };
+    assert!(matches!(decode(signed(listed), 1), Err(TransactionError::AccessList)));
+    let greedy = TxEip1559 { chain_id: 1, to, max_priority_fee_per_gas: 1, ..TxEip1559::default() };
+    assert!(matches!(decode(signed(greedy), 1), Err(TransactionError::TipAboveCap { tip: 1, cap: 0 })));
+    for kind in [0, 3, 4, 0x7f, 0xbf] {
+        let refused = decode(bytes::Bytes::from(vec![kind, 0xc0]), 1);
+        assert!(matches!(refused, Err(TransactionError::UnsupportedType(found)) if found == kind));
+    }
+    assert!(matches!(decode(bytes::Bytes::new(), 1), Err(TransactionError::Malformed(_))));
+}
+
 fn logs() -> impl Strategy<Value = Vec<Log>> {
     let log = (any::<[u8; 20]>(), prop::collection::vec(any::<[u8; 32]>(), 0..=4), any::<Vec<u8>>());
     let log = log.prop_map(|(address, topics, data)| Log {

@@ -178,6 +178,12 @@ fn what_is_wrong_is_refused_before_anything_starts() {
     let mut port = taken.clone();
     port.addresses.rpc = node.client().0;
     assert!(matches!(start_error(&port), NodeError::Port { .. }));
+    let mut port = taken;
+    let holder = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    port.addresses.listen = holder.local_addr().expect("bound");
+    port.addresses.rpc.set_port(0);
+    let refused = start_error(&port);
+    assert!(matches!(refused, NodeError::Port { .. }) && refused.to_string().contains("choose another port"));
     node.handle.take().expect("running").shutdown();
 
     let mut genesis = node.config.clone();
@@ -195,6 +201,59 @@ fn what_is_wrong_is_refused_before_anything_starts() {
 
     std::fs::write(node.config.data.join("index.redb"), vec![7; 4_096]).expect("writable");
     assert!(start_error(&node.config).to_string().contains("delete it and start again"));
+}
+
+/// Files under `directory`, in order.
+fn files(directory: &Path) -> Vec<std::path::PathBuf> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(directory).expect("readable") {
+        let path = entry.expect("readable").path();
+        if path.is_dir() { found.extend(files(&path)) } else { found.push(path) }
+    }
+    found.sort();
+    found
+}
+
+/// A disk that returns other bytes than were written is not survived, but never believed either.
+#[test]
+fn damaged_files_of_consensus_are_found_out_and_the_reader_told_what_to_do() {
+    let mut node = TestNode::start();
+    let wallet = Wallet::new(1);
+    let to = Wallet::new(2).address;
+    for nonce in 0..3 {
+        node.client().include(&wallet.transfer(node.chain_id(), nonce, to, 1));
+    }
+    node.handle.take().expect("running").shutdown();
+    let data = node.config.data.clone();
+    let mut refused = 0;
+    for file in files(&data.join("chain")) {
+        let sound = std::fs::read(&file).expect("readable");
+        let Some(middle) = sound.len().checked_sub(1).map(|last| last / 2) else { continue };
+        let copy = tempfile::tempdir().expect("a temporary directory");
+        let at = |original: &Path| copy.path().join(original.strip_prefix(&data).expect("of the node"));
+        for original in files(&data) {
+            std::fs::create_dir_all(at(&original).parent().expect("in a directory")).expect("writable");
+            std::fs::copy(&original, at(&original)).expect("writable");
+        }
+        let mut damaged = sound;
+        damaged[middle] ^= 0xff;
+        std::fs::write(at(&file), damaged).expect("writable");
+        match Node::start(NodeConfig { data: copy.path().into(), ..node.config.clone() }) {
+            // What it needs was recovered, or it does not need this byte.
+            Ok(handle) => {
+                let client = Client(handle.rpc_addr());
+                let balance = client.answer("eth_getBalance", json!([to, "latest"])).expect("answered");
+                assert!(balance["result"] == "0x3" || balance["error"].is_object(), "{file:?}: {balance}");
+                handle.shutdown();
+            }
+            Err(error) => {
+                refused += 1;
+                let said = error.to_string();
+                assert!(said.contains("restore the data directory"), "{file:?}: {said}");
+            }
+        }
+    }
+    assert!(refused > 0, "nothing was found out");
 }
 
 #[test]
