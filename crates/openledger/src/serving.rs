@@ -7,6 +7,7 @@
 //! units.jsonl     a unit a line, in the cache's order: its tokens, and the documents that have a part in it
 //! run/            the training run: manifest, log of steps, checkpoints (for `verify --replay-training`)
 //! ```
+//! After `datanet erase` the description says `"replay": "partial"` ([`Replay`]).
 //! `openledger demo` writes one. The units' tokens are contributed text: the folder is as private as the Datanets it came from
 //! (RULEBOOK R15: trainers and operators see plaintext).
 
@@ -25,6 +26,10 @@ use std::{
     io::{BufRead, BufReader, BufWriter, Read as _, Write as _},
     path::{Path, PathBuf},
 };
+
+mod erase;
+
+pub use erase::{Erasure, remove_replays};
 
 /// Name of the description.
 pub const FILE: &str = "serving.json";
@@ -54,6 +59,26 @@ pub struct Description {
     /// Folder of the training run, where it is handed on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub run: Option<PathBuf>,
+    /// Whether everything can be computed again.
+    #[serde(default, skip_serializing_if = "Replay::is_full")]
+    pub replay: Replay,
+}
+
+/// What can be computed again from a served model's folder.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Replay {
+    /// Cache, answers and training.
+    #[default]
+    Full,
+    /// None of these any more, since items were erased; commitments and integers can still be checked (RULEBOOK R15).
+    Partial,
+}
+
+impl Replay {
+    fn is_full(&self) -> bool {
+        *self == Replay::Full
+    }
 }
 
 /// A line of `units.jsonl`.
@@ -158,10 +183,17 @@ impl Serving {
 
     /// Describes the model in `folder` and lists its units there.
     pub fn write(folder: &Path, description: Description, units: &[ServedUnit]) -> anyhow::Result<Serving> {
-        let path = folder.join(&description.units);
+        let serving = Serving { folder: folder.into(), description };
+        serving.write_units(units)?;
+        serving.write_description()?;
+        Ok(serving)
+    }
+
+    fn write_units(&self, units: &[ServedUnit]) -> anyhow::Result<()> {
+        let path = self.folder.join(&self.description.units);
         let mut file = BufWriter::new(
-            tempfile::NamedTempFile::new_in(folder)
-                .with_context(|| format!("cannot write in {}", folder.display()))?,
+            tempfile::NamedTempFile::new_in(&self.folder)
+                .with_context(|| format!("cannot write in {}", self.folder.display()))?,
         );
         for unit in units {
             serde_json::to_writer(&mut file, unit)?;
@@ -169,12 +201,14 @@ impl Serving {
         }
         let file = file.into_inner().map_err(|error| error.into_error())?;
         file.as_file().sync_all()?;
-        file.persist(&path).with_context(|| format!("cannot write {}", path.display()))?;
-        let mut file = tempfile::NamedTempFile::new_in(folder)?;
-        file.write_all(&serde_json::to_vec_pretty(&description)?)?;
+        file.persist(&path).map(drop).with_context(|| format!("cannot write {}", path.display()))
+    }
+
+    fn write_description(&self) -> anyhow::Result<()> {
+        let mut file = tempfile::NamedTempFile::new_in(&self.folder)?;
+        file.write_all(&serde_json::to_vec_pretty(&self.description)?)?;
         file.as_file().sync_all()?;
-        file.persist(folder.join(FILE))?;
-        Ok(Serving { folder: folder.into(), description })
+        file.persist(self.folder.join(FILE)).map(drop).with_context(|| format!("cannot write {FILE}"))
     }
 
     /// A description with the default paths.
@@ -187,6 +221,7 @@ impl Serving {
             cache: "cache".into(),
             units: "units.jsonl".into(),
             run: None,
+            replay: Replay::Full,
         }
     }
 
@@ -237,6 +272,17 @@ impl Serving {
         Ok(self.folder.join(run))
     }
 
+    /// # Errors
+    /// When items were erased: nothing that was computed from them can be computed again.
+    pub fn require_replay(&self) -> anyhow::Result<()> {
+        ensure!(
+            self.description.replay == Replay::Full,
+            "items of this model were erased, its replay is partial: cache, answers and training cannot be computed again; receipts, \
+             shares, payouts and roots still can be checked"
+        );
+        Ok(())
+    }
+
     /// The engine that answers and attributes with `cache`.
     pub fn engine(&self, ctx: Ctx, cache: Cache) -> anyhow::Result<compute::LanguageEngine> {
         let (model, tokenizer) = self.model()?;
@@ -252,6 +298,7 @@ impl Serving {
         folder: &Path,
         progress: &mut dyn FnMut(cache::Progress),
     ) -> anyhow::Result<Cache> {
+        self.require_replay()?;
         let options = self.cache()?.commitment().options;
         let (model, _) = self.model()?;
         let units = self.units()?;

@@ -119,6 +119,10 @@ async fn replayed(
     home: &Home,
     output: &Output,
 ) -> anyhow::Result<Vec<Link>> {
+    if let Err(partial) = serving.require_replay() {
+        let partial = |name| link(name, Err((State::Open, partial.to_string())));
+        return Ok(vec![partial("cache replay"), partial("answer replay")]);
+    }
     let ctx = crate::demo::train::context()?;
     let scratch = replay::scratch(&home.join("replay"))?;
     let terminal = std::io::stderr().is_terminal();
@@ -147,6 +151,9 @@ async fn retrained(
     home: &Home,
     output: &Output,
 ) -> anyhow::Result<Link> {
+    if let Err(partial) = serving.require_replay() {
+        return Ok(link("training replay", Err((State::Open, partial.to_string()))));
+    }
     let ctx = crate::demo::train::context()?;
     let notes = home.join(format!("replay-training-{}.json", serving.description.model));
     if let Some(folder) = notes.parent() {

@@ -26,6 +26,8 @@ use std::{
 
 #[path = "../../tests/processes/corpus.rs"]
 mod corpus;
+mod embeddings;
+mod erasure;
 
 fn local() -> SocketAddr {
     SocketAddr::from((Ipv4Addr::LOCALHOST, 0))

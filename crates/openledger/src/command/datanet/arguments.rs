@@ -7,6 +7,8 @@ use vault::{crypt::keys::PublicKey, screen};
 
 /// How long a grant holds unless it says otherwise, in days.
 const GRANT_DAYS: u64 = 30;
+/// Cosine of centred embeddings from which two items say the same, unless asked otherwise.
+const LEAST_SIMILARITY: f32 = 0.9;
 
 /// Licensed data, encrypted in a vault.
 #[derive(Debug, clap::Args)]
@@ -117,14 +119,27 @@ pub(super) enum Action {
         #[arg(long, default_value = "")]
         reason: String,
     },
-    /// Delete keys and ciphertext for good; a tombstone stays
+    /// Delete items for good: keys, ciphertext, and their features and text in models trained on them; a tombstone stays
     Erase {
         /// A contribution
-        #[arg(long, value_name = "ID", conflicts_with = "leaves", required_unless_present = "leaves")]
+        #[arg(long, value_name = "ID", conflicts_with_all = ["leaves", "source"])]
         contribution: Option<B256>,
         /// Leaf of an item; may be given several times
-        #[arg(long = "leaf", value_name = "HASH")]
+        #[arg(long = "leaf", value_name = "HASH", conflicts_with = "source")]
         leaves: Vec<B256>,
+        /// Path of a document as it was added; needs the keepers
+        #[arg(long, value_name = "PATH", requires = "datanet")]
+        source: Option<String>,
+        /// Datanet of that document: name, id, or the beginning of its id
+        #[arg(long, value_name = "DATANET")]
+        datanet: Option<String>,
+        /// Folder of a model trained on them, with a serving.json; may be given several times [default: those of the configuration
+        /// and around the vault]. Alone, finishes there what was erased from the vault before
+        #[arg(long = "model", value_name = "DIR", required_unless_present_any = ["contribution", "leaves", "source"])]
+        models: Vec<PathBuf>,
+        /// Address of a node, to wait for windows in which answers of these models can be challenged [default: none is asked]
+        #[arg(long, value_name = "HOST:PORT")]
+        rpc: Option<String>,
         /// Why
         #[arg(long, default_value = "")]
         reason: String,
@@ -151,6 +166,26 @@ pub(super) enum Action {
         /// Bytes of text at most
         #[arg(long, default_value_t = 0)]
         max_bytes: u64,
+        /// Leaf of an item that is left out; may be given several times
+        #[arg(long, value_name = "HASH")]
+        without: Vec<B256>,
+        /// Leave out what says in other words what an earlier item says, by the embeddings of the model in this folder
+        #[arg(long, value_name = "DIR")]
+        without_paraphrases: Option<PathBuf>,
+        /// Similarity from which it does, up to 1
+        #[arg(long, default_value_t = LEAST_SIMILARITY, value_name = "COSINE")]
+        least: f32,
+    },
+    /// Find items that say in other words what an earlier one says, by a model's embeddings
+    Paraphrases {
+        /// Datanet: name, id, or the beginning of its id [default: all]
+        datanet: Option<String>,
+        /// Folder of the model that embeds
+        #[arg(long, value_name = "DIR")]
+        model: PathBuf,
+        /// Similarity from which two items say the same, up to 1
+        #[arg(long, default_value_t = LEAST_SIMILARITY, value_name = "COSINE")]
+        least: f32,
     },
     /// Write a training set out as Parquet, with its Croissant description, data card and public summary
     Export {

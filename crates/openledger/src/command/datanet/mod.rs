@@ -5,8 +5,11 @@
 //! nothing.
 
 mod arguments;
+pub(crate) mod embed;
+mod erase;
 mod keys;
 mod report;
+mod windows;
 
 pub use arguments::Arguments;
 
@@ -19,10 +22,10 @@ use alloy_primitives::B256;
 use anyhow::{Context as _, bail};
 use arguments::Action;
 use keys::{keyring, own_address, secret_key};
-use primitives::licence::Use;
+use primitives::{DatanetId, licence::Use};
 use report::{imported, show, total, verified};
 use serde_json::json;
-use std::io::IsTerminal;
+use std::{io::IsTerminal, path::Path};
 use vault::{
     Vault,
     access::Scope,
@@ -115,27 +118,57 @@ pub fn run(arguments: Arguments, home: &Home, output: &Output) -> anyhow::Result
             output.result(&json!({ "revoked": grant }), || format!("revoked {grant}"));
             output.note("What the grantee has already read cannot be taken back.");
         }
-        Action::Erase { contribution, leaves, reason, yes } => {
+        Action::Erase { contribution, leaves, source, datanet, models, rpc, reason, yes } => {
             if !yes {
                 bail!("erasing cannot be undone: pass --yes to erase");
             }
             let mut vault = commands::open(&path)?;
-            let scope = match contribution {
-                Some(id) => EraseScope::Contribution(ContributionId(id)),
-                None => EraseScope::Leaves(leaves),
+            let scope = match (contribution, source, datanet) {
+                (Some(id), _, _) => Some(EraseScope::Contribution(ContributionId(id))),
+                (None, Some(source), Some(named)) => {
+                    Some(EraseScope::Source(commands::resolve(&vault, &named)?, source))
+                }
+                _ if leaves.is_empty() => None,
+                _ => Some(EraseScope::Leaves(leaves)),
             };
-            let tombstone = commands::erase(&mut vault, &scope, &reason, now, &|_| Vec::new(), &ring, now)?;
-            output.result(&tombstone, || serde_json::to_string_pretty(&tombstone).unwrap_or_default());
+            let request = erase::Request { scope, reason, models, rpc, now };
+            erase::erase(&mut vault, &path, request, &ring, home, output)?;
         }
-        Action::TrainSet { datanets, uses, target, languages, keep_duplicates, max_bytes } => {
+        Action::TrainSet {
+            datanets,
+            uses,
+            target,
+            languages,
+            keep_duplicates,
+            max_bytes,
+            mut without,
+            without_paraphrases,
+            least,
+        } => {
             let mut vault = commands::open(&path)?;
-            let datanets =
+            let datanets: Vec<_> =
                 datanets.iter().map(|named| commands::resolve(&vault, named)).collect::<Result<_, _>>()?;
+            if let Some(folder) = without_paraphrases {
+                let only = match datanets.as_slice() {
+                    [one] => Some(*one),
+                    _ => None,
+                };
+                let found = paraphrases(&vault, only, &folder, least, &ring, output)?;
+                output.note(format!(
+                    "{} of {} items say what an earlier one says",
+                    found.pairs.len(),
+                    found.items
+                ));
+                // Near-duplicates are out by their novelty already, unless they are asked for.
+                let paraphrased = found.pairs.iter().filter(|pair| keep_duplicates || !pair.near_duplicate);
+                without.extend(paraphrased.map(|pair| pair.leaf));
+            }
             let query = Query {
                 datanets,
                 languages,
                 max_bytes,
                 min_nu_ppm: u32::from(!keep_duplicates),
+                without,
                 ..Query::default()
             };
             let uses = declared(&uses, target)?;
@@ -156,6 +189,12 @@ pub fn run(arguments: Arguments, home: &Home, output: &Output) -> anyhow::Result
                     report.set.tokens
                 )
             });
+        }
+        Action::Paraphrases { datanet, model, least } => {
+            let vault = commands::open(&path)?;
+            let only = datanet.map(|named| commands::resolve(&vault, &named)).transpose()?;
+            let found = paraphrases(&vault, only, &model, least, &ring, output)?;
+            output.result(&found, || report::paraphrases(&found));
         }
         Action::Export { folder, set, grant, name, description, publisher, version } => {
             let mut vault = commands::open(&path)?;
@@ -226,6 +265,25 @@ fn progress(output: &Output) -> impl FnMut(&str) + '_ {
             output.overwrite(text);
         }
     }
+}
+
+/// Items that resemble an earlier one by the embeddings of the model in `folder`.
+fn paraphrases(
+    vault: &Vault,
+    only: Option<DatanetId>,
+    folder: &Path,
+    least: f32,
+    ring: &Keyring,
+    output: &Output,
+) -> anyhow::Result<commands::ParaphraseReport> {
+    let mut embedder = embed::EngineEmbedder::open(folder)?;
+    let mut line = progress(output);
+    let mut each = |items| line(&format!("{items} items"));
+    let found = commands::paraphrases(vault, only.as_ref(), &mut embedder, least, ring, &mut each)?;
+    if std::io::stderr().is_terminal() {
+        output.overwrite("");
+    }
+    Ok(found)
 }
 
 fn add(vault: &mut Vault, options: AddOptions, ring: &Keyring, output: &Output) -> anyhow::Result<()> {

@@ -202,3 +202,22 @@ pub(super) fn show(vault: &Vault, only: Option<DatanetId>, output: &Output) -> a
     });
     Ok(())
 }
+
+/// Items that say what earlier ones say.
+pub(super) fn paraphrases(report: &commands::ParaphraseReport) -> String {
+    let rows: Vec<[String; 4]> = report
+        .pairs
+        .iter()
+        .map(|pair| {
+            let similarity = format!("{:.3}", pair.similarity);
+            let kind = if pair.near_duplicate { "near-duplicate" } else { "paraphrase" };
+            [similarity, kind.into(), format!("{} {}", pair.source, pair.leaf), pair.of_source.clone()]
+        })
+        .collect();
+    let said = format!("{} of {} items say what an earlier one says", rows.len(), report.items);
+    if rows.is_empty() {
+        said
+    } else {
+        format!("{}\n{said}", table(["SIMILARITY", "KIND", "ITEM", "OF"], &rows))
+    }
+}
