@@ -75,13 +75,8 @@ impl Sealer {
         let start = out.len();
         self.frame.clear();
         if chunk.len() >= MIN_COMPRESSED_BYTES {
-            let bound = zstd::zstd_safe::compress_bound(chunk.len());
-            self.frame.resize(bound, 0);
-            let size = self
-                .zstd
-                .compress_to_buffer(chunk, &mut self.frame[..])
-                .map_err(|_| CryptError::Compression)?;
-            self.frame.truncate(size);
+            self.frame.reserve(zstd::zstd_safe::compress_bound(chunk.len()));
+            self.zstd.compress_to_buffer(chunk, &mut *self.frame).map_err(|_| CryptError::Compression)?;
         }
         if self.frame.is_empty() || self.frame.len() >= chunk.len() {
             out.push(STORED);
