@@ -84,6 +84,12 @@ pub(super) enum Action {
     },
     /// Check every stored byte against the roots
     Verify,
+    /// Show who did and read what, and prove that nothing was left out since a head that you noted
+    Log {
+        /// Head that was noted; shows what came after it, and fails if anything before it was changed
+        #[arg(long, value_name = "HASH")]
+        head: Option<B256>,
+    },
     /// Remove what interrupted commands left behind
     Clean,
     /// Give someone the keys of a contribution or training set

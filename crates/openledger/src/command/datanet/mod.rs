@@ -8,6 +8,7 @@ mod arguments;
 pub(crate) mod embed;
 mod erase;
 mod keys;
+mod log;
 mod report;
 mod windows;
 
@@ -90,6 +91,7 @@ pub fn run(arguments: Arguments, home: &Home, output: &Output) -> anyhow::Result
                 );
             }
         }
+        Action::Log { head } => log::log(&commands::open(&path)?, head, output)?,
         Action::Clean => {
             let mut vault = commands::open(&path)?;
             let report = vault.collect_garbage()?;

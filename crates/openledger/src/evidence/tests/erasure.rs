@@ -171,11 +171,22 @@ fn after_an_erasure_nothing_of_the_item_is_in_any_file_and_the_lineage_holds() {
         let sent = crate::transaction::send(&client, &accounts.reserve, escrow, one, Default::default());
         sent.await.expect("paid");
     });
+    let noted = store.vault.head();
     drop(store);
     let early =
         openledger(&home, &["datanet", "--vault", &vault, "erase", "--leaf", &other, "--rpc", &rpc, "--yes"]);
     let early = early.expect_err("an open window").to_string();
     assert!(early.contains("not settled"), "{early}");
+    // Who noted a head proves by it that the log was only added to.
+    let log = |head: &str| openledger(&home, &["datanet", "--vault", &vault, "log", "--head", head]);
+    log(&noted.to_string()).expect("the log goes on from there");
+    assert!(log(&B256::ZERO.to_string()).is_ok(), "before the first record");
+    assert!(
+        log(&B256::repeat_byte(1).to_string())
+            .expect_err("another log")
+            .to_string()
+            .contains("changed or removed")
+    );
     // Replay is partial, and says so instead of calling honest work broken.
     let error = serving.rebuild_cache(&context().expect("a context"), &home.join("x"), &mut |_| {});
     assert!(error.expect_err("partial").to_string().contains("replay is partial"));
