@@ -1,11 +1,11 @@
 // cast (Foundry 1.7.1, as npm distributes it), unmodified.
 
 import assert from "node:assert/strict";
-import { execFile, spawn } from "node:child_process";
+import { execFile } from "node:child_process";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
-import { CHAIN_ID, MNEMONIC, TOKEN, account, rpcUrl, until, webSocketUrl } from "./scene.mjs";
+import { CHAIN_ID, MNEMONIC, TOKEN, account, rpcUrl } from "./scene.mjs";
 
 // The package's own launcher loses the exit code, so the binary that it would start is started here.
 const platform = `cast-${process.platform}-${process.arch === "x64" ? "amd64" : process.arch}`;
@@ -64,23 +64,6 @@ test("a permit signed by cast becomes an allowance", async () => {
   const receipt = JSON.parse(await cast("send", TOKEN, permit, erin, frank, "41", String(deadline), v, r, s, "--json", ...key));
   assert.equal(receipt.status, "0x1");
   assert.equal(await cast("call", TOKEN, "allowance(address,address)(uint256)", erin, frank), "41");
-});
-
-test("cast follows logs over WebSocket", async () => {
-  const follow = spawn(binary, ["logs", "--subscribe", "--address", TOKEN, "--rpc-url", webSocketUrl, "--json"]);
-  try {
-    let seen = "";
-    follow.stdout.on("data", (text) => (seen += text));
-    // It does not say when it listens.
-    let last;
-    await until(async () => {
-      last ??= JSON.parse(await cast("send", TOKEN, "transfer(address,uint256)", frank, "43", "--json", ...key));
-      if (!seen.includes(last.transactionHash)) last = undefined;
-      return last;
-    }, "the log");
-  } finally {
-    follow.kill();
-  }
 });
 
 test("cast shows a refused call's custom error", async () => {

@@ -81,10 +81,9 @@ four() { # starts four validators, with blocks every $1 ms if given
 }
 
 finality() {
-  for interval in "" 20 250; do
-    echo "== four validators, blocks every ${interval:-50 (default)} ms at most, 1,000 transfers/s"
-    # shellcheck disable=SC2086
-    four $interval
+  for interval in ${INTERVALS:-50 20 250}; do # 50 ms is the default of a new network
+    echo "== four validators, blocks every $interval ms at most, 1,000 transfers/s"
+    four "$interval"
     taskset -c "$CORES" "$LOAD" finality "${SECONDS_OF_LOAD:-10}" 1000 127.0.0.1:18551 127.0.0.1:18552 127.0.0.1:18553 127.0.0.1:18554
     stop
   done
