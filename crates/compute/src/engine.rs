@@ -118,8 +118,24 @@ pub trait Attributor: Send + Sync {
     /// All units, in the committed order.
     fn units(&self) -> &[Unit];
 
-    /// Scores the answer `output` to `prompt`.
-    fn score(&self, adapter: &str, prompt: &[u32], output: &[u32]) -> Result<Scores, EngineError>;
+    /// Scores an answer.
+    fn score(&self, answer: &Scoring<'_>) -> Result<Scores, EngineError>;
+
+    /// Scores answers that ended together: each gets what [`Attributor::score`] gives it. One that fails does not concern the others.
+    fn score_all(&self, answers: &[Scoring<'_>]) -> Vec<Result<Scores, EngineError>> {
+        answers.iter().map(|answer| self.score(answer)).collect()
+    }
+}
+
+/// An answer to be scored.
+#[derive(Clone, Copy, Debug)]
+pub struct Scoring<'a> {
+    /// Name of the adapter that made it; empty for none.
+    pub adapter: &'a str,
+    /// Tokens of the prompt.
+    pub prompt: &'a [u32],
+    /// Tokens of the answer.
+    pub output: &'a [u32],
 }
 
 /// Why an engine failed.

@@ -6,28 +6,28 @@
 
 use crate::{
     engine::{
-        Attributor, Decoder, EngineError, Generator, RowEvent, RowId, Scores, Session, SpanScores, Unit,
+        Attributor, Decoder, EngineError, Generator, RowEvent, RowId, Scores, Scoring, Session, SpanScores,
+        Unit,
     },
     request::{Finish, Message, Role, Sampling},
 };
 use alloy_primitives::B256;
 use attribution::{
     influence::{
-        cache::Cache,
+        cache::{Cache, CacheError},
         language::{Language, answer_spans},
-        query::{MAX_SPANS, attribute},
+        query::{MAX_SPANS, Query, UNITS_PER_SPAN, highest, score_all},
     },
     shares::Rule,
 };
 use model::{
-    Model, Tokenizer,
+    Example, Model, Tokenizer,
     generate::{Engine, EngineOptions, Event, Finish as Ended, GenerateError, Request, SequenceId},
     network::{Prepared, Quantisation},
     tokenizer::TextStream,
 };
 use ops::Ctx;
-use primitives::Amount;
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, ops::Range, sync::Arc};
 
 /// Fewest tokens of an answer that are explained together.
 const MIN_SPAN_TOKENS: usize = 8;
@@ -91,12 +91,12 @@ impl LanguageEngine {
         }
         // The attribution borrows the model and both live in one value.
         let model: &'static Model = Box::leak(Box::new(model));
-        let language = Language::new(model);
+        let prepared = Arc::new(Prepared::new(model, Quantisation::None));
+        let language = Language::with_prepared(model, prepared.clone());
         let (cached, identity) = (cache.commitment().model, language.identity());
         if cached != identity {
             return Err(MismatchError::OtherModel { cached, model: identity });
         }
-        let prepared = Arc::new(Prepared::new(model, Quantisation::None));
         Ok(LanguageEngine { model, language, prepared, tokenizer, cache, units, ctx })
     }
 }
@@ -250,24 +250,64 @@ impl Attributor for LanguageEngine {
         &self.units
     }
 
-    fn score(&self, _adapter: &str, prompt: &[u32], output: &[u32]) -> Result<Scores, EngineError> {
-        if output.is_empty() {
+    fn score(&self, answer: &Scoring<'_>) -> Result<Scores, EngineError> {
+        self.score_all(std::slice::from_ref(answer)).pop().unwrap_or_else(|| Err(failed("no score")))
+    }
+
+    fn score_all(&self, answers: &[Scoring<'_>]) -> Vec<Result<Scores, EngineError>> {
+        let asked: Vec<Option<Asked>> = answers.iter().map(Asked::new).collect();
+        let queries: Vec<Query<'_, Example>> = asked
+            .iter()
+            .flatten()
+            .map(|Asked { example, spans, .. }| Query { item: example, spans })
+            .collect();
+        let mut found = score_all(&self.ctx, &self.cache, &self.language, &queries).into_iter();
+        let nothing = || Scores { units: vec![0.0; self.units.len()], spans: Vec::new() };
+        let scored = |asked: &Option<Asked>| match asked {
             // An answer without a token owes nobody.
-            return Ok(Scores { units: vec![0.0; self.units.len()], spans: Vec::new() });
+            None => Ok(nothing()),
+            Some(asked) => {
+                let found = found.next().unwrap_or(Err(CacheError::Silent)).map_err(failed)?;
+                Ok(asked.scores(&self.cache, &found))
+            }
+        };
+        asked.iter().map(scored).collect()
+    }
+}
+
+/// An answer as the cache is asked for it.
+struct Asked {
+    example: Example,
+    spans: Vec<Range<usize>>,
+    /// Tokens of a span.
+    span_tokens: u32,
+    tokens: u32,
+}
+
+impl Asked {
+    fn new(answer: &Scoring<'_>) -> Option<Asked> {
+        let Scoring { adapter: _, prompt, output } = *answer;
+        if output.is_empty() {
+            return None;
         }
-        let length = output.len().div_ceil(MAX_SPANS).max(MIN_SPAN_TOKENS);
-        let example = model::Example::answer(prompt, output);
-        let spans = answer_spans(prompt.len(), output.len(), length);
-        let found = attribute(&self.ctx, &self.cache, &self.language, &example, &spans, Amount::ZERO);
-        let found = found.map_err(failed)?;
-        let total = output.len() as u32;
-        let spans = (0u32..).zip(found.spans).map(|(index, span)| {
-            let start = index * length as u32;
+        let span_tokens = output.len().div_ceil(MAX_SPANS).max(MIN_SPAN_TOKENS);
+        Some(Asked {
+            example: Example::answer(prompt, output),
+            spans: answer_spans(prompt.len(), output.len(), span_tokens),
+            span_tokens: span_tokens as u32,
+            tokens: output.len() as u32,
+        })
+    }
+
+    fn scores(&self, cache: &Cache, found: &attribution::influence::query::Scores) -> Scores {
+        let spans = (0u32..).zip(found.of_spans()).map(|(index, scores)| {
+            let start = index * self.span_tokens;
+            let units = highest(scores, UNITS_PER_SPAN);
             SpanScores {
-                tokens: start.min(total)..(start + length as u32).min(total),
-                units: span.units.into_iter().map(|scored| (scored.unit, scored.score)).collect(),
+                tokens: start.min(self.tokens)..(start + self.span_tokens).min(self.tokens),
+                units: units.into_iter().map(|scored| (scored.unit, scored.score)).collect(),
             }
         });
-        Ok(Scores { units: found.scores, spans: spans.collect() })
+        Scores { units: cache.payable(found.total()), spans: spans.collect() }
     }
 }

@@ -9,7 +9,8 @@
 
 use crate::{
     engine::{
-        Attributor, Decoder, EngineError, Generator, RowEvent, RowId, Scores, Session, SpanScores, Unit,
+        Attributor, Decoder, EngineError, Generator, RowEvent, RowId, Scores, Scoring, Session, SpanScores,
+        Unit,
     },
     request::{Finish, Message, Role, Sampling},
     worker::text::Characters,
@@ -244,7 +245,8 @@ impl Attributor for Ngram {
         &self.units
     }
 
-    fn score(&self, _adapter: &str, prompt: &[u32], output: &[u32]) -> Result<Scores, EngineError> {
+    fn score(&self, answer: &Scoring<'_>) -> Result<Scores, EngineError> {
+        let Scoring { adapter: _, prompt, output } = *answer;
         let mut text: Vec<u8> = prompt.iter().filter_map(|token| u8::try_from(*token).ok()).collect();
         let mut scores = vec![0.0; self.units.len()];
         let mut spans = Vec::new();
@@ -306,7 +308,7 @@ mod tests {
         };
         let text: Vec<u8> = output.iter().map(|token| *token as u8).collect();
         assert_eq!((text.as_slice(), finish), (b"um dolor sit amet consectetur".as_slice(), Finish::Stop));
-        let scores = model.score("", &prompt, &output).unwrap();
+        let scores = model.score(&Scoring { adapter: "", prompt: &prompt, output: &output }).unwrap();
         assert_eq!(scores.units, [0.0, output.len() as f64]);
     }
 }

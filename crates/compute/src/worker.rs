@@ -3,7 +3,7 @@
 use crate::{
     attributed::{Attributed, MAX_SPAN_SOURCES, Span},
     decode::{Decoding, Generated},
-    engine::{Attributor, EngineError, Generator},
+    engine::{Attributor, EngineError, Generator, Scores, Scoring},
     fee::{DATA_SHARE_BPS, Terms, data_share},
     receipt::{AnswerId, Output},
     request::{Prompt, Request, RequestError, Usage},
@@ -82,6 +82,24 @@ pub struct Answer {
     pub attributed: Attributed,
     /// Version of the op set.
     pub op_set: u32,
+}
+
+/// What was generated, with what completes it.
+#[derive(Clone, Debug)]
+pub struct Completing {
+    /// The answer's id.
+    pub id: AnswerId,
+    /// Blinds its commitments.
+    pub salt: B256,
+    /// Text and tokens.
+    pub generated: Generated,
+    /// What may be charged.
+    pub terms: Terms,
+}
+
+fn scoring(generated: &Generated) -> Scoring<'_> {
+    let Generated { prepared, output, ends: _ } = generated;
+    Scoring { adapter: &prepared.request.adapter, prompt: &prepared.tokens, output: &output.tokens }
 }
 
 /// Why there is no answer. Nothing is charged.
@@ -179,16 +197,28 @@ impl Worker {
         generated: Generated,
         terms: &Terms,
     ) -> Result<Answer, AnswerError> {
-        let Generated { prepared, output, ends } = generated;
-        let usage = Usage {
-            prompt_tokens: prepared.tokens.len() as u32,
-            completion_tokens: output.tokens.len() as u32,
+        let ended = vec![Completing { id, salt, generated, terms: *terms }];
+        self.complete_all(ended).pop().expect("one answer, one outcome")
+    }
+
+    /// As [`Worker::complete`], for answers that ended together: what attribution reads is read once for all of them. Each is what it is alone,
+    /// and one that fails does not concern the others.
+    pub fn complete_all(&self, ended: Vec<Completing>) -> Vec<Result<Answer, AnswerError>> {
+        let scoring: Vec<Scoring<'_>> = ended.iter().map(|ended| scoring(&ended.generated)).collect();
+        let scores = self.attributor.score_all(&scoring);
+        let completed = |(ended, scores): (Completing, Result<Scores, EngineError>)| {
+            let Completing { id, salt, generated: Generated { prepared, output, ends }, terms } = ended;
+            let usage = Usage {
+                prompt_tokens: prepared.tokens.len() as u32,
+                completion_tokens: output.tokens.len() as u32,
+            };
+            let fee = terms.charge(usage);
+            let share = data_share(fee, self.data_share_bps);
+            let attributed = self.divide(scores?, &ends, share)?;
+            let op_set = self.generator.op_set();
+            Ok(Answer { id, salt, request: prepared.request, output, usage, fee, attributed, op_set })
         };
-        let fee = terms.charge(usage);
-        let share = data_share(fee, self.data_share_bps);
-        let attributed = self.attribute(&prepared, &output, &ends, share)?;
-        let op_set = self.generator.op_set();
-        Ok(Answer { id, salt, request: prepared.request, output, usage, fee, attributed, op_set })
+        ended.into_iter().zip(scores).map(completed).collect()
     }
 
     /// Scores an answer and divides `share` by it. `ends` is the text's length after each token.
@@ -199,8 +229,13 @@ impl Worker {
         ends: &[u32],
         share: Amount,
     ) -> Result<Attributed, AnswerError> {
+        let scoring =
+            Scoring { adapter: &prepared.request.adapter, prompt: &prepared.tokens, output: &output.tokens };
+        self.divide(self.attributor.score(&scoring)?, ends, share)
+    }
+
+    fn divide(&self, scores: Scores, ends: &[u32], share: Amount) -> Result<Attributed, AnswerError> {
         let attributor = &self.attributor;
-        let scores = attributor.score(&prepared.request.adapter, &prepared.tokens, &output.tokens)?;
         let units = attributor.units();
         if scores.units.len() != units.len() {
             let message = format!("{} scores for {} units", scores.units.len(), units.len());

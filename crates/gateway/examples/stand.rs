@@ -10,6 +10,9 @@
 #[path = "../tests/gateway/book.rs"]
 #[allow(dead_code)]
 mod book;
+#[path = "../tests/gateway/life.rs"]
+#[allow(dead_code)]
+mod life;
 #[path = "../tests/gateway/scene.rs"]
 #[allow(dead_code)]
 mod scene;

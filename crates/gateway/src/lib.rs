@@ -19,6 +19,7 @@ pub mod api;
 pub mod client;
 pub mod config;
 pub mod connection;
+pub mod disk;
 pub mod ledger;
 pub mod metrics;
 pub mod payments;

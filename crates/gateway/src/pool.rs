@@ -6,13 +6,14 @@
 //!             served                between passes
 //! ```
 //! Every row of a batch gets one token a pass, so that a long answer does not hold a short one up. A client that leaves takes its row out before
-//! the next pass. Answers that ended are attributed beside the decoding of the others, which waits only when as many answers as the batch has
-//! rows wait for attribution.
+//! the next pass. Answers that ended are attributed beside the decoding of the others, those that wait at the same time together; decoding waits only
+//! when as many answers as the batch has rows wait for attribution.
 
 use alloy_primitives::B256;
 use compute::{
-    Answer, AnswerError, AnswerId, Decoding, EngineError, Generated, Sink, Worker, fee::Terms,
-    worker::Prepared,
+    Answer, AnswerError, AnswerId, Decoding, EngineError, Generated, Sink, Worker,
+    fee::Terms,
+    worker::{Completing, Prepared},
 };
 use std::{
     collections::HashMap,
@@ -25,6 +26,9 @@ use std::{
     },
 };
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+
+/// Most answers that are attributed together.
+const TOGETHER: usize = 8;
 
 /// An answer to be made.
 pub struct Job {
@@ -260,13 +264,35 @@ fn admit(decoding: &mut Decoding<'_, Ticket>, queued: Queued) {
     let _ = reports.made.send(Made::Done(Err(refused)));
 }
 
+/// Completes answers; those that wait at the same time share one reading of their model's features.
 fn attribute(finished: &Mutex<Receiver<Finished>>) {
     loop {
-        let next = finished.lock().unwrap_or_else(PoisonError::into_inner).recv();
-        let Ok(Finished { worker, ticket, generated }) = next else { return };
-        let Ticket { id, salt, terms, reports } = ticket;
-        let answered = catch_unwind(AssertUnwindSafe(|| worker.complete(id, salt, generated, &terms)));
-        let done = answered.unwrap_or_else(|_| Err(broke_down().into()));
+        let mut ended = {
+            let finished = finished.lock().unwrap_or_else(PoisonError::into_inner);
+            let Ok(first) = finished.recv() else { return };
+            std::iter::once(first).chain(finished.try_iter().take(TOGETHER - 1)).collect::<Vec<_>>()
+        };
+        while let Some(model) = ended.first().map(|ended| ended.worker.model) {
+            let (ours, others) = ended.into_iter().partition(|ended| ended.worker.model == model);
+            ended = others;
+            complete(ours);
+        }
+    }
+}
+
+/// Completes answers of one model.
+fn complete(ended: Vec<Finished>) {
+    let Some(worker) = ended.first().map(|ended| ended.worker.clone()) else { return };
+    let (completing, reports): (Vec<_>, Vec<_>) = ended
+        .into_iter()
+        .map(|Finished { worker: _, ticket: Ticket { id, salt, terms, reports }, generated }| {
+            (Completing { id, salt, generated, terms }, reports)
+        })
+        .unzip();
+    let answered = catch_unwind(AssertUnwindSafe(|| worker.complete_all(completing)));
+    let mut answered = answered.unwrap_or_default().into_iter();
+    for reports in reports {
+        let done = answered.next().unwrap_or_else(|| Err(broke_down().into()));
         let _ = reports.made.send(Made::Done(done.map(Box::new)));
     }
 }

@@ -4,11 +4,12 @@ use crate::{
     api::{self, ApiError, endpoint::Ask, flow::now_ms, owed::Recorded},
     config::{GatewayConfig, Limits, Offered},
     connection,
+    disk::{Disk, RealDisk},
     ledger::{Ledger, LedgerError},
     metrics::Metrics,
     payments::{
         Note, Paid, Payments, Served,
-        intent::{self, Intent},
+        intent::Intent,
         wire::{PaymentRequired, identifier_offer},
     },
     pool::{Pool, PoolLimits},
@@ -20,7 +21,7 @@ use axum::http::StatusCode;
 use compute::{
     Log, LogError, Usage, Worker,
     fee::Terms,
-    log::{Draft, FileStore, Store, What},
+    log::{Draft, What},
 };
 use primitives::Amount;
 use serde_json::{Value, json};
@@ -143,25 +144,26 @@ pub async fn serve(
     workers: Vec<(Worker, Offered)>,
     ledger: Arc<dyn Ledger>,
 ) -> Result<Handle, ServeError> {
-    serve_on(config, workers, ledger, |path| Ok(Box::new(FileStore::open(path)?))).await
+    serve_on(config, workers, ledger, Arc::new(RealDisk)).await
 }
 
-/// As [`serve`], with what `open` gives for a receipt log's path under the log.
+/// As [`serve`], on this disk.
 pub async fn serve_on(
     config: GatewayConfig,
     workers: Vec<(Worker, Offered)>,
     ledger: Arc<dyn Ledger>,
-    open: impl Fn(&Path) -> std::io::Result<Box<dyn Store>>,
+    disk: Arc<dyn Disk>,
 ) -> Result<Handle, ServeError> {
     let io = |what: &str| {
         let what = what.to_string();
         move |error| ServeError::Io(what, error)
     };
-    std::fs::create_dir_all(&config.data_dir).map_err(io("the data folder cannot be made"))?;
-    let payments = Arc::new(Payments::new(&config, ledger.clone()).map_err(io("the data folder"))?);
+    disk.create_folder(&config.data_dir).map_err(io("the data folder cannot be made"))?;
+    let payments = Payments::new(&config, ledger.clone(), disk.clone()).map_err(io("the data folder"))?;
+    let payments = Arc::new(payments);
     let mut models = BTreeMap::new();
     for (worker, offered) in workers {
-        let model = open_model(&config, &payments, worker, offered, &open)?;
+        let model = open_model(&config, &payments, worker, offered, disk.as_ref())?;
         if !config.free {
             match payments.register_escrow(model.worker.model).await {
                 // It answered before: the escrow is known, and the ledger will be back.
@@ -212,11 +214,12 @@ fn open_model(
     payments: &Payments,
     worker: Worker,
     offered: Offered,
-    open: &dyn Fn(&Path) -> std::io::Result<Box<dyn Store>>,
+    disk: &dyn Disk,
 ) -> Result<ServedModel, ServeError> {
     let path = log_path(&config.data_dir, worker.model);
-    let store =
-        open(&path).map_err(|error| ServeError::Io(format!("the receipt log {}", path.display()), error))?;
+    let store = disk
+        .open_log(&path)
+        .map_err(|error| ServeError::Io(format!("the receipt log {}", path.display()), error))?;
     let mut broken = None;
     let (log, repair) = Log::open(store, config.operator.clone(), worker.model, |entry| {
         let sequence = entry.signed.receipt.sequence;
@@ -254,20 +257,21 @@ pub fn log_path(data_dir: &Path, model: B256) -> std::path::PathBuf {
 /// Finds out what became of transfers that a crash, or a ledger that did not answer, left open. One that went through gets its answer,
 /// made again from the request: the model gives the same one. Those that an answer being made is at are left to it.
 pub(crate) async fn resolve_intents(app: &Arc<App>) -> Result<(), ServeError> {
-    let folder = app.payments.intents();
     let io = |error| ServeError::Io("a pending payment".into(), error);
-    for intent in intent::read_all(folder).map_err(io)? {
+    for intent in app.payments.pending_intents().map_err(io)? {
         if app.payments.was_served(intent.from, intent.nonce) {
-            intent.remove(folder).map_err(io)?;
+            app.payments.forget_intent(&intent).map_err(io)?;
             continue;
         }
         let Some(_hold) = app.payments.hold_intent(intent.from, intent.nonce) else { continue };
         match app.payments.is_used(intent.from, intent.nonce).await {
             Ok(true) => {
                 record_again(app, &intent).await?;
-                intent.remove(folder).map_err(io)?;
+                app.payments.forget_intent(&intent).map_err(io)?;
             }
-            Ok(false) if intent.valid_before_s < now_ms() / 1000 => intent.remove(folder).map_err(io)?,
+            Ok(false) if intent.valid_before_s < now_ms() / 1000 => {
+                app.payments.forget_intent(&intent).map_err(io)?
+            }
             Ok(false) => {}
             Err(error) => tracing::warn!(%error, "a pending payment is looked into later"),
         }

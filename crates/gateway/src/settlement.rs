@@ -10,7 +10,6 @@
 
 use crate::{
     ledger::{self, LedgerError, send, view},
-    payments::intent,
     server::{App, ServedModel},
 };
 use alloy_primitives::{Address, B256, U256};
@@ -172,8 +171,7 @@ pub async fn settle(app: &Arc<App>, model: &Arc<ServedModel>) -> Result<Option<P
     }
     let gate = model.gate.clone().write_owned().await;
     app.payments.redeem(model.worker.model).await?;
-    let pending =
-        intent::read_all(app.payments.intents()).map_err(|error| SettleError::Log(error.to_string()))?;
+    let pending = app.payments.pending_intents().map_err(|error| SettleError::Log(error.to_string()))?;
     if pending.iter().any(|intent| intent.model == model.worker.model) {
         return Err(SettleError::Pending);
     }

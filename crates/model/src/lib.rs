@@ -37,7 +37,7 @@ pub use config::{Config, Family};
 pub use generate::{Answer, Engine, EngineOptions, Request, Sampling, generate};
 pub use layout::Layout;
 pub use lora::{Adapter, AdapterOptions};
-pub use network::{Activations, Gradients, LossScale, Losses, Wanted, forward_backward};
+pub use network::{Activations, Gradients, LossScale, Losses, Wanted, forward_backward, taps_of};
 pub use taps::{GroupSums, Hooks, LinearInfo, LinearTap, Taps};
 pub use tokenizer::Tokenizer;
 pub use train::{Observer, Progress, TrainOptions, Trainer};

@@ -92,16 +92,10 @@ pub fn rope_table(model: &Model, positions: usize) -> Option<RopeTable> {
 pub fn logits(ctx: &Ctx, model: &Model, adapter: Option<&Adapter>, batch: &Batch) -> Vec<f32> {
     let mut acts = Activations::default();
     let adapters = linear::AdapterRows::whole(adapter, batch.rows());
-    forward::forward(ctx, model, &adapters, batch, &mut acts, &mut Hooks::none());
+    let parameters = Parameters::plain(&model.weights);
+    forward::forward(ctx, model, &parameters, &adapters, batch, &mut acts, &mut Hooks::none());
     let mut out = vec![0f32; batch.rows() * model.config.vocabulary];
-    head::logits(
-        ctx,
-        &Parameters::plain(&model.weights),
-        &model.layout.head,
-        batch.rows(),
-        &acts.last,
-        &mut out,
-    );
+    head::logits(ctx, &parameters, &model.layout.head, batch.rows(), &acts.last, &mut out);
     out
 }
 
@@ -120,7 +114,8 @@ pub fn losses(
     acts: &mut Activations,
 ) -> Losses {
     let adapters = linear::AdapterRows::whole(adapter, batch.rows());
-    forward::forward(ctx, model, &adapters, batch, acts, &mut Hooks::none());
+    let parameters = Parameters::plain(&model.weights);
+    forward::forward(ctx, model, &parameters, &adapters, batch, acts, &mut Hooks::none());
     head::losses(ctx, model, batch, acts)
 }
 
@@ -139,8 +134,30 @@ pub fn forward_backward(
     hooks: &mut Hooks<'_>,
 ) -> Losses {
     let adapters = linear::AdapterRows::whole(adapter, batch.rows());
-    forward::forward(ctx, model, &adapters, batch, acts, hooks);
-    backward::backward(ctx, model, adapter, batch, scale, acts, wanted, hooks)
+    let parameters = Parameters::plain(&model.weights);
+    forward::forward(ctx, model, &parameters, &adapters, batch, acts, hooks);
+    backward::backward(ctx, model, &parameters, adapter, batch, scale, acts, wanted, hooks)
+}
+
+/// As [`forward_backward`] of the model alone for its taps, its forward pass over weights that are laid out for generation: the same bits, sooner
+/// for a sequence or two.
+///
+/// # Panics
+/// When the weights were prepared quantised: their gradients would be another model's.
+pub fn taps_of(
+    ctx: &Ctx,
+    model: &Model,
+    prepared: &Prepared,
+    batch: &Batch,
+    scale: LossScale,
+    acts: &mut Activations,
+    hooks: &mut Hooks<'_>,
+) -> Losses {
+    assert!(prepared.quantisation() == Quantisation::None, "gradients are of f32 weights");
+    let adapters = linear::AdapterRows::whole(None, batch.rows());
+    let parameters = Parameters::prepared(&model.weights, prepared);
+    forward::forward(ctx, model, &parameters, &adapters, batch, acts, hooks);
+    backward::backward(ctx, model, &parameters, None, batch, scale, acts, Wanted::Taps, hooks)
 }
 
 #[cfg(test)]

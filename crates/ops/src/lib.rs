@@ -41,7 +41,7 @@ pub use columns::column_sums;
 pub use elementwise::{add, add_bias, add_scaled, multiply, scale};
 pub use embedding::{embedding_bwd, embedding_fwd};
 pub use examples::{Examples, ExamplesError};
-pub use int8::{Int8Weights, int8_matmul};
+pub use int8::{Int8Rows, Int8Weights, int8_matmul, int8_rows_matmul};
 pub use lora::{LoraRows, LoraShape, lora_bwd, lora_fwd, lora_rows_fwd};
 pub use matmul::{matmul_nn, matmul_nt, matmul_tn, matmul_tn_each, matmul_tn_examples};
 pub use norm::{layer_norm_bwd, layer_norm_fwd, rms_norm_bwd, rms_norm_fwd};

@@ -6,9 +6,9 @@
 //! 2. *Features*: a shard of projected gradients per [`Options::shard_blocks`] blocks, each written whole or not at all.
 //!    Shards that are there and whole are kept.
 //! 3. *Curvature*: from the features, in the order of the units.
-//! 4. *Influence features*: `(F + damping)^-1 g_u`, shard by shard.
+//! 4. *Influence features*: `(F + damping)^-1 g_u`, shard by shard, kept as int8 with a scale per row and group of 64.
 //! 5. *Rule*: floor, cap and scale of [`crate::shares`] and every row's own noise, from the scores that a sample of rows give the rest.
-//! 6. *Commitment*: the Merkle root over the plan, the curvature, the noise, the rule and every row's features.
+//! 6. *Commitment*: the Merkle root over the plan, the curvature, the noise, the rule and every row's quantised features.
 //!
 //! Units of novelty 0 have features and scores and shape nothing: neither clip, curvature, sample nor floor.
 //!
@@ -20,6 +20,7 @@ mod calibrate;
 mod erase;
 mod files;
 mod plan;
+mod shard;
 
 pub use build::{Progress, Stage, build};
 pub use erase::{Erasure, erase};
@@ -27,6 +28,7 @@ pub use files::{CacheError, MAX_UNITS};
 pub use plan::{DAMPING_GRID, Options, OptionsError, Unit, UnitMeta};
 
 use plan::Parts;
+pub(in crate::influence) use shard::Shard;
 
 use super::{curvature::Inverse, projection::Projector};
 use crate::shares::Rule;
@@ -36,7 +38,7 @@ use serde::{Deserialize, Serialize};
 /// What a cache commits to beside its units, and its root.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Commitment {
-    /// Merkle root over everything below and every unit's features.
+    /// Merkle root over everything below and every row's quantised features.
     pub root: B256,
     /// The model's weights.
     pub model: B256,
@@ -67,8 +69,8 @@ pub struct Cache {
     pub(super) parts: Parts,
     /// Own noise of each row: root mean square of its scores on sampled rows of other documents.
     pub(super) noise: Vec<f32>,
-    /// `[rows, width]`: influence features, in shards.
-    pub(super) shards: Vec<Vec<f32>>,
+    /// Influence features of all rows.
+    pub(super) shards: Vec<Shard>,
 }
 
 impl Cache {
@@ -84,6 +86,6 @@ impl Cache {
 
     /// Bytes of features that a query reads.
     pub fn bytes(&self) -> usize {
-        self.shards.iter().map(|shard| 4 * shard.len()).sum()
+        self.shards.iter().map(|shard| shard.features.bytes()).sum()
     }
 }

@@ -5,18 +5,21 @@
 
 use super::taps::{Layer, Tap, TapError, Tapped};
 use model::{
-    Activations, Batch, Example, LinearInfo, LinearTap, LossScale, Model, Taps, Wanted, forward_backward,
+    Activations, Batch, Example, LinearInfo, LinearTap, LossScale, Model, Taps,
+    network::{Prepared, Quantisation},
+    taps_of,
 };
 use ops::Ctx;
 use primitives::{B256, Domain, encoding::Writer, hash};
 use std::{
     ops::Range,
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
 };
 
 /// A model and what attribution keeps of it.
 pub struct Language<'a> {
     model: &'a Model,
+    prepared: Arc<Prepared>,
     identity: B256,
     layers: Vec<Layer>,
     /// Buffers of finished passes, for the next.
@@ -33,13 +36,18 @@ impl std::fmt::Debug for Language<'_> {
 }
 
 impl<'a> Language<'a> {
-    /// Wraps a model; hashes its weights once.
+    /// Wraps a model; hashes its weights once and lays them out.
     pub fn new(model: &'a Model) -> Language<'a> {
+        Language::with_prepared(model, Arc::new(Prepared::new(model, Quantisation::None)))
+    }
+
+    /// As [`Language::new`], for who has the weights of `model` laid out already, not quantised.
+    pub fn with_prepared(model: &'a Model, prepared: Arc<Prepared>) -> Language<'a> {
         let head = model.layout.head.index;
         let layer =
             |l: &model::layout::Linear| Layer { name: l.name.clone(), inputs: l.inputs, outputs: l.outputs };
         let layers = model.layout.linears().into_iter().filter(|l| l.index != head).map(layer).collect();
-        Language { model, identity: identity(model), layers, spare: Mutex::default() }
+        Language { model, prepared, identity: identity(model), layers, spare: Mutex::default() }
     }
 }
 
@@ -166,7 +174,7 @@ impl Tapped for Language<'_> {
         let mut acts = spare().pop().unwrap_or_default();
         let mut taps = Forwarder { head: self.model.layout.head.index, visit };
         let mut hooks = model::Hooks::taps(&mut taps);
-        forward_backward(ctx, self.model, None, &batch, LossScale::Sum, &mut acts, Wanted::Taps, &mut hooks);
+        taps_of(ctx, self.model, &self.prepared, &batch, LossScale::Sum, &mut acts, &mut hooks);
         spare().push(acts);
         Ok(())
     }

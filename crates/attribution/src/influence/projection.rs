@@ -9,7 +9,7 @@
 //! squared norm: one constant for the model, whatever the item (RULEBOOK R2a).
 
 use super::taps::{Layer, TapError, Tapped};
-use ops::{Ctx, Stream, check_finite, matmul_nt, matmul_tn};
+use ops::{Ctx, Stream, check_finite, matmul_nn, matmul_tn, transpose};
 use std::ops::Range;
 
 /// Widest projection.
@@ -53,7 +53,7 @@ pub enum FeatureError {
 struct Side {
     width: usize,
     rank: usize,
-    /// `[rank, width]`; none when the side is kept as it is.
+    /// `[width, rank]`, the layout that products read without turning it; none when the side is kept as it is.
     matrix: Option<Vec<f32>>,
 }
 
@@ -71,14 +71,16 @@ impl Side {
             let left = (count - matrix.len()).min(32);
             matrix.extend((0..left).map(|bit| if word >> bit & 1 == 1 { unit } else { -unit }));
         }
-        Side { width, rank, matrix: Some(matrix) }
+        let mut turned = vec![0.0; count];
+        transpose(rank, width, &matrix, &mut turned);
+        Side { width, rank, matrix: Some(turned) }
     }
 
     fn project(&self, ctx: &Ctx, rows: usize, x: &[f32]) -> Vec<f32> {
         let Some(matrix) = &self.matrix else { return x.to_vec() };
         let mut out = vec![0.0; rows * self.rank];
         let (n, k) = (self.rank, self.width);
-        matmul_nt(ctx, rows, n, k, x, k, matrix, k, &mut out, n, false);
+        matmul_nn(ctx, rows, n, k, x, k, matrix, n, &mut out, n, false);
         out
     }
 }

@@ -1,25 +1,32 @@
 //! From an answer to scores, and from scores to shares.
 //!
 //! One backward pass over prompt and answer, for the loss of the answer's tokens; its rows are projected and clipped as training
-//! rows are, summed per span of rows, and multiplied with the cached influence features. Scores are divided by the length of the
+//! rows are, summed per span of rows, quantised, and multiplied with the cached influence features. Scores are divided by the length of the
 //! answer's own gradient (each layer over its mean eigenvalue), which depends on nothing but the answer.
 //!
-//! A span's score is the part of the total that flows through the span's rows; the spans' scores add up to the total.
+//! A span's score is the part of the total that flows through the span's rows; the spans' scores add up to the total, up to what quantising
+//! rounds.
+//!
+//! Answers that are scored together share one reading of the features ([`score_all`]); each gets the bits that it gets alone.
 
 use super::{
-    cache::{Cache, CacheError, UnitMeta},
+    cache::{Cache, CacheError, Shard, UnitMeta},
+    projection::FeatureError,
     taps::Tapped,
 };
 use crate::shares::{self, Outcome, Scored, Shares};
-use ops::{Ctx, matmul_nt};
+use ops::{Ctx, Int8Rows, check_finite, int8_rows_matmul};
 use primitives::{Amount, B256, Domain, encoding::Writer, hash};
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
 
-/// Most spans one answer is cut into.
-pub const MAX_SPANS: usize = 64;
+/// Most spans one answer is cut into: each costs a reading of the features.
+pub const MAX_SPANS: usize = 16;
 /// Units named for one span.
 pub const UNITS_PER_SPAN: usize = 3;
+/// Answers that share one reading of the features: their gradients are in memory together.
+pub const MAX_TOGETHER: usize = 8;
 
 /// Rows of an answer that are scored together.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -96,11 +103,15 @@ impl Attribution {
     }
 }
 
-/// `queries . features`: `[queries, rows]` from `[queries, width]` and `[rows, width]`. A score's bits depend on its two rows alone.
-pub(super) fn score_rows(ctx: &Ctx, queries: &[f32], features: &[f32], width: usize) -> Vec<f32> {
-    let (m, n) = (queries.len() / width, features.len() / width);
-    let mut scores = vec![0.0; m * n];
-    matmul_nt(ctx, m, n, width, queries, width, features, width, &mut scores, n, false);
+/// `queries . features`: `[queries, rows]`, from `[queries, width]`. A score's bits depend on its query and its row alone.
+pub(super) fn score_rows(ctx: &Ctx, queries: &[f32], shard: &Shard) -> Vec<f32> {
+    let width = shard.features.inputs();
+    product(ctx, &Int8Rows::quantise(ctx, queries.len() / width, width, queries), shard)
+}
+
+fn product(ctx: &Ctx, queries: &Int8Rows, shard: &Shard) -> Vec<f32> {
+    let mut scores = vec![0.0; queries.rows() * shard.rows()];
+    int8_rows_matmul(ctx, queries, &shard.features, &mut scores, false);
     scores
 }
 
@@ -130,7 +141,30 @@ impl Scores {
     pub fn total(&self) -> &[f64] {
         &self.total
     }
+
+    /// Score of each unit through each span.
+    pub fn of_spans(&self) -> &[Vec<f64>] {
+        &self.of_spans
+    }
 }
+
+/// An answer to be scored.
+#[derive(Debug)]
+pub struct Query<'a, Item: ?Sized> {
+    /// Prompt and answer.
+    pub item: &'a Item,
+    /// Disjoint ranges of its rows; at most [`MAX_SPANS`] count.
+    pub spans: &'a [Range<usize>],
+}
+
+// Derived ones would ask the same of `Item`.
+impl<Item: ?Sized> Clone for Query<'_, Item> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<Item: ?Sized> Copy for Query<'_, Item> {}
 
 /// Scores of every unit for an answer.
 pub fn score<M: Tapped>(
@@ -140,32 +174,112 @@ pub fn score<M: Tapped>(
     item: &M::Item,
     spans: &[Range<usize>],
 ) -> Result<Scores, CacheError> {
+    let gradient = gradient(ctx, cache, model, Query { item, spans })?;
+    let mut scores = multiply(ctx, cache, &[&gradient]);
+    Ok(scores.pop().expect("one answer, one outcome"))
+}
+
+/// Scores of every unit for several answers, at most [`MAX_TOGETHER`] in one reading of the features. One that fails does not concern the others.
+pub fn score_all<M: Tapped>(
+    ctx: &Ctx,
+    cache: &Cache,
+    model: &M,
+    queries: &[Query<'_, M::Item>],
+) -> Vec<Result<Scores, CacheError>> {
+    let mut outcomes = Vec::with_capacity(queries.len());
+    for queries in queries.chunks(MAX_TOGETHER) {
+        if let [query] = queries {
+            outcomes.push(score(ctx, cache, model, query.item, query.spans));
+            continue;
+        }
+        // Several have a thread each.
+        let single = ctx.with_threads(1);
+        let gradients: Vec<Result<Gradient, CacheError>> =
+            queries.par_iter().map(|query| gradient(&single, cache, model, *query)).collect();
+        let good: Vec<&Gradient> = gradients.iter().filter_map(|gradient| gradient.as_ref().ok()).collect();
+        let mut scores = multiply(ctx, cache, &good).into_iter();
+        let scored = |gradient: Result<Gradient, CacheError>| {
+            gradient.map(|_| scores.next().expect("an outcome for each gradient"))
+        };
+        outcomes.extend(gradients.into_iter().map(scored));
+    }
+    outcomes
+}
+
+/// What is multiplied with the features.
+struct Gradient {
+    /// `[1 + spans, width]`: of the whole answer, then of each span.
+    features: Vec<f32>,
+    /// Of the whole answer's.
+    length: f64,
+}
+
+fn gradient<M: Tapped>(
+    ctx: &Ctx,
+    cache: &Cache,
+    model: &M,
+    query: Query<'_, M::Item>,
+) -> Result<Gradient, CacheError> {
     let (commitment, width) = (&cache.commitment, cache.projector.width());
     let identity = model.identity();
     if identity != commitment.model {
         return Err(CacheError::OtherModel { cached: commitment.model, model: identity });
     }
-    let rows = cache.projector.rows(ctx, model, item)?;
-    let spans = &spans[..spans.len().min(MAX_SPANS)];
-    let mut queries = vec![0.0; (1 + spans.len()) * width];
-    let ranges = std::iter::once(0..rows.count).chain(spans.iter().cloned());
-    for (range, query) in ranges.zip(queries.chunks_exact_mut(width)) {
-        let range = range.start.min(rows.count)..range.end.clamp(range.start, rows.count);
-        cache.projector.feature(ctx, &rows, range, commitment.clip, query);
+    let rows = ops::team(ctx, || cache.projector.rows(ctx, model, query.item))?;
+    let spans = &query.spans[..query.spans.len().min(MAX_SPANS)];
+    let mut features = vec![0.0; (1 + spans.len()) * width];
+    let ranges: Vec<Range<usize>> = std::iter::once(0..rows.count).chain(spans.iter().cloned()).collect();
+    // Small products, many of them: a thread each.
+    let single = ctx.with_threads(1);
+    let sum = |(range, feature): (&Range<usize>, &mut [f32])| {
+        let start = range.start.min(rows.count);
+        let range = start..range.end.clamp(start, rows.count);
+        cache.projector.feature(&single, &rows, range, commitment.clip, feature);
+    };
+    match ctx.threads() {
+        1 => ranges.iter().zip(features.chunks_exact_mut(width)).for_each(sum),
+        _ => ranges.par_iter().zip(features.par_chunks_exact_mut(width)).for_each(sum),
     }
-    let length = cache.inverse.length(ctx, &queries[..width], commitment.unit_scale);
-    let mut of_queries = vec![Vec::with_capacity(cache.parts.rows()); 1 + spans.len()];
-    for shard in &cache.shards {
-        let scores = score_rows(ctx, &queries, shard, width);
-        let rows = shard.len() / width;
-        for (row, all) in scores.chunks_exact(rows).zip(&mut of_queries) {
-            // An answer without any gradient gives no evidence, and no division by zero.
-            all.extend(row.iter().map(|x| if length > 0.0 { f64::from(*x) / length } else { 0.0 }));
+    // Quantising would make a number of what is none.
+    if check_finite(ctx, &features).is_err() {
+        let layer = "all, summed,".to_string();
+        return Err(CacheError::Feature(FeatureError::NotFinite { layer }));
+    }
+    let length = cache.inverse.length(ctx, &features[..width], commitment.unit_scale);
+    Ok(Gradient { features, length })
+}
+
+/// One reading of the features for all `gradients`.
+fn multiply(ctx: &Ctx, cache: &Cache, gradients: &[&Gradient]) -> Vec<Scores> {
+    let width = cache.projector.width();
+    let all: Vec<f32> = match gradients {
+        [] => return Vec::new(),
+        gradients => gradients.iter().flat_map(|gradient| &gradient.features).copied().collect(),
+    };
+    let count = all.len() / width;
+    let mut of_queries = vec![Vec::with_capacity(cache.parts.rows()); count];
+    ops::team(ctx, || {
+        let all = Int8Rows::quantise(ctx, count, width, &all);
+        for shard in &cache.shards {
+            let scores = product(ctx, &all, shard);
+            for (scores, of_query) in scores.chunks_exact(shard.rows()).zip(&mut of_queries) {
+                of_query.extend(scores.iter().map(|score| f64::from(*score)));
+            }
         }
-    }
-    let mut of_queries: Vec<Vec<f64>> = of_queries.iter().map(|rows| cache.of_units(rows)).collect();
-    let total = of_queries.remove(0);
-    Ok(Scores { total, of_spans: of_queries })
+    });
+    let mut of_queries = of_queries.into_iter();
+    let scored = |gradient: &&Gradient| {
+        let length = gradient.length;
+        // An answer without any gradient gives no evidence, and no division by zero.
+        let normal = |score: f64| if length > 0.0 { score / length } else { 0.0 };
+        let mut of_rows = of_queries
+            .by_ref()
+            .take(gradient.features.len() / width)
+            .map(|rows| cache.of_units(&rows.into_iter().map(normal).collect::<Vec<f64>>()));
+        let total = of_rows.next().unwrap_or_default();
+        Scores { total, of_spans: of_rows.collect() }
+    };
+    gradients.iter().map(scored).collect()
 }
 
 /// Divides the data share by scores.

@@ -6,7 +6,7 @@ use compute::{
     Account, AnswerId, Decoding, Generated, Log, Prompt, Request, Sampling, Worker,
     fee::Terms,
     log::{Draft, FileStore, What},
-    worker::Prepared,
+    worker::{Completing, Prepared},
 };
 use primitives::Amount;
 use std::{ops::ControlFlow, time::Instant};
@@ -28,7 +28,7 @@ pub fn run() {
                 let generated = generate(&worker, batch, tokens, round);
                 decoding.push(started.elapsed().as_secs_f64());
                 let started = Instant::now();
-                let answers: Vec<_> = generated.into_iter().map(|g| complete(&worker, g)).collect();
+                let answers = complete(&worker, generated);
                 attributing.push(started.elapsed().as_secs_f64());
                 let started = Instant::now();
                 let drafts = answers.into_iter().map(|answer| Draft {
@@ -73,9 +73,13 @@ fn generate(worker: &Worker, batch: usize, tokens: u32, round: usize) -> Vec<Gen
     all
 }
 
-fn complete(worker: &Worker, generated: Generated) -> compute::Answer {
-    let mut id = [0; 16];
-    getrandom::fill(&mut id).expect("random bytes");
-    let terms = Terms::Metered { price: PRICE, most: Amount(u128::MAX) };
-    worker.complete(AnswerId(id), B256::repeat_byte(2), generated, &terms).expect("attributed")
+fn complete(worker: &Worker, generated: Vec<Generated>) -> Vec<compute::Answer> {
+    let completing = |generated| {
+        let mut id = [0; 16];
+        getrandom::fill(&mut id).expect("random bytes");
+        let terms = Terms::Metered { price: PRICE, most: Amount(u128::MAX) };
+        Completing { id: AnswerId(id), salt: B256::repeat_byte(2), generated, terms }
+    };
+    let answers = worker.complete_all(generated.into_iter().map(completing).collect());
+    answers.into_iter().map(|answer| answer.expect("attributed")).collect()
 }

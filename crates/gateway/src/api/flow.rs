@@ -248,16 +248,16 @@ impl Driver {
             nonce: authorization.nonce,
             valid_before_s: u64::try_from(authorization.valid_before.0).unwrap_or(u64::MAX),
         };
-        let folder = self.app.payments.intents();
+        let payments = &self.app.payments;
         let disk = |error: std::io::Error| {
             tracing::error!(%error, "a pending payment could not be written");
             ApiError::unavailable("disk_full", format!("the payment could not be noted: {error}"))
         };
-        intent.write(folder).map_err(disk)?;
+        payments.note_intent(&intent).map_err(disk)?;
         let transaction = match hold.transfer().await {
             Transferred::Paid(hash) => hash,
             Transferred::Refused(refusal) => {
-                intent.remove(folder).map_err(disk)?;
+                payments.forget_intent(&intent).map_err(disk)?;
                 let offer = self.app.offer(&self.ask, &self.model, hold.amount());
                 return Err(ApiError::refusal(refusal, offer));
             }
@@ -270,7 +270,7 @@ impl Driver {
         let recorded = self.record(answer, authorization.from, &identifier.identifier, paid).await?;
         let served = self.served(&recorded);
         identifier.served(served);
-        if let Err(error) = intent.remove(folder) {
+        if let Err(error) = payments.forget_intent(&intent) {
             tracing::warn!(%error, "a paid intent stays until the next start");
         }
         Ok(Delivered { recorded, settled: Some(hold.paid(transaction, served)) })

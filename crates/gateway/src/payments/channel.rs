@@ -11,7 +11,7 @@ use alloy_sol_types::{SolStruct, SolValue};
 use compute::account::signed_by;
 use interfaces::{
     addresses,
-    channels::{ChannelConfig, CollectorData, IChannels, signed},
+    channels::{ChannelConfig, CollectorData, IChannels},
 };
 use primitives::Amount;
 use serde_json::json;
@@ -155,13 +155,22 @@ pub enum Vouched {
 }
 
 impl Payments {
-    /// EIP-712's hash of a message to the channels, whose domain is hashed once.
-    fn signing_hash(&self, message: &impl SolStruct) -> B256 {
+    /// EIP-712's hash of a message to the channels by the hash of its structure. The domain is hashed once.
+    fn signing_hash(&self, structure: B256) -> B256 {
         let mut bytes = [0; 66];
         bytes[..2].copy_from_slice(&[0x19, 0x01]);
         bytes[2..34].copy_from_slice(self.channels_domain.as_slice());
-        bytes[34..].copy_from_slice(message.eip712_hash_struct().as_slice());
+        bytes[34..].copy_from_slice(structure.as_slice());
         keccak256(bytes)
+    }
+
+    /// EIP-712's hash of a voucher, whose type is hashed once.
+    fn voucher_hash(&self, channel: B256, max_claimable: u128) -> B256 {
+        let mut bytes = [0; 96];
+        bytes[..32].copy_from_slice(self.voucher_type.as_slice());
+        bytes[32..64].copy_from_slice(channel.as_slice());
+        bytes[80..].copy_from_slice(&max_claimable.to_be_bytes());
+        self.signing_hash(keccak256(bytes))
     }
 
     /// Checks what a channel is and who signed the voucher. Nothing is looked up.
@@ -171,9 +180,13 @@ impl Payments {
         wire: &WireConfig,
         voucher: &WireVoucher,
     ) -> Result<ChannelConfig, Refusal> {
-        let escrow = addresses::escrow(self.operator.address(), model);
         let refuse = |code, message: &str| Err(Refusal::new(code, message));
-        if wire.receiver != escrow {
+        let config = wire.config().filter(|_| wire.withdraw_delay == self.withdraw_delay_s);
+        // What follows from a channel's id was derived when it became known.
+        let known = self.book().channels.get(&voucher.channel_id).is_some_and(|known| {
+            known.model == model && config.as_ref().is_some_and(|config| *config == known.config)
+        });
+        if !known && wire.receiver != addresses::escrow(self.operator.address(), model) {
             return refuse(code::RECEIVER, "the channel's receiver must be `payTo` of this model's offer");
         }
         if wire.receiver_authorizer != self.operator.address() {
@@ -182,20 +195,13 @@ impl Payments {
         if wire.token != addresses::TOKEN {
             return refuse(code::TOKEN, "channels hold OPEN");
         }
-        let config = wire.config().filter(|_| wire.withdraw_delay == self.withdraw_delay_s);
         let Some(config) = config else {
             return refuse(code::WITHDRAW_DELAY, "the channel's withdrawDelay must be the offer's");
         };
-        // A channel that is known under its id was hashed before.
-        let known = self.book().channels.get(&voucher.channel_id).is_some_and(|known| known.config == config);
-        if !known && self.signing_hash(&config) != voucher.channel_id {
+        if !known && self.signing_hash(config.eip712_hash_struct()) != voucher.channel_id {
             return refuse(code::CHANNEL_ID, "the voucher's channelId is not the channel's");
         }
-        let message = signed::Voucher {
-            channelId: voucher.channel_id,
-            maxClaimableAmount: voucher.max_claimable_amount.0,
-        };
-        let digest = self.signing_hash(&message);
+        let digest = self.voucher_hash(voucher.channel_id, voucher.max_claimable_amount.0);
         let signature =
             Signature::from_raw(&voucher.signature).ok().filter(|_| voucher.signature.len() == 65);
         if !signature.is_some_and(|signature| signed_by(config.voucher_signer(), &digest, &signature)) {
@@ -374,6 +380,30 @@ impl Payments {
             // An earlier attempt went through and its answer was lost: the money is there.
             Err(LedgerError::Refused { .. }) if self.check_cover(id, max).is_ok() => Ok(None),
             Err(error) => Err(super::refused(error, code::DEPOSIT_FAILED)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::GatewayConfig;
+    use interfaces::channels::signed::Voucher;
+
+    #[test]
+    fn a_vouchers_hash_is_eip_712s() {
+        let folder = tempfile::tempdir().unwrap();
+        let operator = compute::Account::from_bytes(&[1; 32]).unwrap();
+        let config = GatewayConfig::local(folder.path().into(), operator);
+        let ledger =
+            Arc::new(crate::RpcLedger::new("http://127.0.0.1:1", config.operator.clone(), config.chain_id));
+        let payments = Payments::new(&config, ledger, Arc::new(crate::disk::RealDisk)).unwrap();
+        for (channel, max) in
+            [(B256::ZERO, 0), (B256::repeat_byte(0xa5), 1), (B256::repeat_byte(7), u128::MAX)]
+        {
+            let voucher = Voucher { channelId: channel, maxClaimableAmount: max };
+            let expected = voucher.eip712_signing_hash(&interfaces::channels::domain(config.chain_id));
+            assert_eq!(payments.voucher_hash(channel, max), expected);
         }
     }
 }

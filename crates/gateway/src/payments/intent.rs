@@ -4,6 +4,7 @@
 //! model is deterministic, so a transfer that went through gets its receipt and its answer after the restart.
 
 use super::note::Endpoint;
+use crate::disk::{Disk, UNFINISHED};
 use alloy_primitives::{Address, B256};
 use compute::{AnswerId, Request};
 use primitives::{
@@ -12,8 +13,7 @@ use primitives::{
     hash::hash,
 };
 use std::{
-    fs::{self, File},
-    io::{self, Write as _},
+    fs, io,
     path::{Path, PathBuf},
 };
 
@@ -105,45 +105,29 @@ impl Intent {
     }
 
     /// Makes the intent durable.
-    pub fn write(&self, folder: &Path) -> io::Result<()> {
-        replace(&self.path(folder), &self.encode())
+    pub fn write(&self, disk: &dyn Disk, folder: &Path) -> io::Result<()> {
+        disk.replace(&self.path(folder), &self.encode())
     }
 
     /// Forgets it.
-    pub fn remove(&self, folder: &Path) -> io::Result<()> {
-        match fs::remove_file(self.path(folder)) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-            other => other,
-        }
-    }
-}
-
-/// Replaces a file, all or nothing, and makes it durable.
-pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let aside = path.with_extension("new");
-    let mut file = File::create(&aside)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    fs::rename(&aside, path)?;
-    match path.parent() {
-        Some(folder) => File::open(folder)?.sync_all(),
-        None => Ok(()),
+    pub fn remove(&self, disk: &dyn Disk, folder: &Path) -> io::Result<()> {
+        disk.remove(&self.path(folder))
     }
 }
 
 /// Removes files that a crash left half written. Only before anything is written: another intent may be on its way.
-pub fn clean(folder: &Path) -> io::Result<()> {
+pub fn clean(disk: &dyn Disk, folder: &Path) -> io::Result<()> {
     for file in fs::read_dir(folder)? {
         let path = file?.path();
         if is_unfinished(&path) {
-            fs::remove_file(path)?;
+            disk.remove(&path)?;
         }
     }
     Ok(())
 }
 
 fn is_unfinished(path: &Path) -> bool {
-    path.extension().is_some_and(|extension| extension == "new")
+    path.extension().is_some_and(|extension| extension == UNFINISHED)
 }
 
 /// All complete intents of a folder; one that cannot be read is an error.
@@ -179,6 +163,7 @@ pub fn read_all(folder: &Path) -> io::Result<Vec<Intent>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::disk::RealDisk;
     use compute::{Prompt, Sampling};
 
     fn intent() -> Intent {
@@ -204,22 +189,22 @@ mod tests {
     #[test]
     fn an_intent_is_complete_or_absent() {
         let folder = tempfile::tempdir().unwrap();
-        intent().write(folder.path()).unwrap();
+        intent().write(&RealDisk, folder.path()).unwrap();
         let half = folder.path().join("half.new");
         fs::write(&half, b"half").unwrap();
         assert_eq!(read_all(folder.path()).unwrap(), [intent()]);
         assert!(half.exists(), "it may be on its way");
-        clean(folder.path()).unwrap();
+        clean(&RealDisk, folder.path()).unwrap();
         assert!(!half.exists());
-        intent().remove(folder.path()).unwrap();
-        intent().remove(folder.path()).unwrap();
+        intent().remove(&RealDisk, folder.path()).unwrap();
+        intent().remove(&RealDisk, folder.path()).unwrap();
         assert_eq!(read_all(folder.path()).unwrap(), []);
     }
 
     #[test]
     fn a_damaged_intent_is_named() {
         let folder = tempfile::tempdir().unwrap();
-        intent().write(folder.path()).unwrap();
+        intent().write(&RealDisk, folder.path()).unwrap();
         let path = intent().path(folder.path());
         let mut bytes = fs::read(&path).unwrap();
         bytes[40] ^= 1;

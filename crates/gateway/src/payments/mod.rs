@@ -16,11 +16,13 @@
 
 use crate::{
     config::GatewayConfig,
+    disk::Disk,
     ledger::{Ledger, LedgerError},
 };
 use alloy_primitives::{Address, B256};
+use alloy_sol_types::SolStruct as _;
 use compute::Account;
-use interfaces::addresses;
+use interfaces::{addresses, channels::signed::Voucher};
 use primitives::Amount;
 use serde_json::{Value, json};
 use std::{
@@ -81,25 +83,34 @@ pub struct Payments {
     network: String,
     /// EIP-712's hash of the channels' domain.
     channels_domain: B256,
+    /// EIP-712's hash of a voucher's type.
+    voucher_type: B256,
     withdraw_delay_s: u64,
     intents: PathBuf,
+    disk: Arc<dyn Disk>,
     book: Mutex<Book>,
 }
 
 impl Payments {
     /// Nothing paid yet. Pending intents stand in `data_dir/intents`.
-    pub fn new(config: &GatewayConfig, ledger: Arc<dyn Ledger>) -> std::io::Result<Payments> {
+    pub fn new(
+        config: &GatewayConfig,
+        ledger: Arc<dyn Ledger>,
+        disk: Arc<dyn Disk>,
+    ) -> std::io::Result<Payments> {
         let intents = config.data_dir.join("intents");
-        std::fs::create_dir_all(&intents)?;
-        intent::clean(&intents)?;
+        disk.create_folder(&intents)?;
+        intent::clean(disk.as_ref(), &intents)?;
         Ok(Payments {
             ledger,
             operator: config.operator.clone(),
             chain_id: config.chain_id,
             network: format!("eip155:{}", config.chain_id),
             channels_domain: interfaces::channels::domain(config.chain_id).hash_struct(),
+            voucher_type: Voucher { channelId: B256::ZERO, maxClaimableAmount: 0 }.eip712_type_hash(),
             withdraw_delay_s: config.withdraw_delay_s,
             intents,
+            disk,
             book: Mutex::new(Book::default()),
         })
     }
@@ -207,9 +218,19 @@ fn refused(error: LedgerError, code: &'static str) -> Refusal {
 }
 
 impl Payments {
-    /// Where pending intents stand.
-    pub fn intents(&self) -> &std::path::Path {
-        &self.intents
+    /// Notes a transfer that is about to be sent, durably.
+    pub fn note_intent(&self, intent: &intent::Intent) -> std::io::Result<()> {
+        intent.write(self.disk.as_ref(), &self.intents)
+    }
+
+    /// Forgets a transfer whose outcome is known.
+    pub fn forget_intent(&self, intent: &intent::Intent) -> std::io::Result<()> {
+        intent.remove(self.disk.as_ref(), &self.intents)
+    }
+
+    /// Transfers whose outcome is not known.
+    pub fn pending_intents(&self) -> std::io::Result<Vec<intent::Intent>> {
+        intent::read_all(&self.intents)
     }
 
     /// Whether this authorization has its answer.

@@ -1,5 +1,6 @@
 //! The ledger of a test: its real rules in memory, seen as one operator's, and what can go wrong on the way to it.
 
+use crate::life::{End, Life, Step};
 use alloy_primitives::{Address, B256, Bytes, U256};
 use futures::future::BoxFuture;
 use gateway::ledger::{Event, Included, Ledger, LedgerError};
@@ -27,13 +28,15 @@ pub struct Book {
     state: Arc<Mutex<MemoryLedger>>,
     fault: Arc<Mutex<Fault>>,
     watch: Arc<Mutex<Option<Watch>>>,
+    life: Arc<Mutex<Option<Arc<Life>>>>,
     operator: Address,
 }
 
 impl Book {
     /// A ledger, as `operator` sees it.
     pub fn new(state: MemoryLedger, operator: Address) -> Book {
-        Book { state: Arc::new(Mutex::new(state)), fault: Arc::default(), watch: Arc::default(), operator }
+        let (fault, watch, life) = (Arc::default(), Arc::default(), Arc::default());
+        Book { state: Arc::new(Mutex::new(state)), fault, watch, life, operator }
     }
 
     /// The state.
@@ -49,6 +52,19 @@ impl Book {
     /// Has `watch` called before and after every transaction.
     pub fn watch(&self, watch: impl Fn(bool) + Send + Sync + 'static) {
         *self.watch.lock().unwrap() = Some(Box::new(watch));
+    }
+
+    /// Binds what it is asked to the life of the process that asks.
+    pub fn live(&self, life: Option<Arc<Life>>) {
+        *self.life.lock().unwrap() = life;
+    }
+
+    fn is_over(&self) -> bool {
+        self.life.lock().unwrap().as_ref().is_some_and(|life| life.is_over())
+    }
+
+    fn step(&self) -> Step {
+        self.life.lock().unwrap().as_ref().map_or(Step::Goes, |life| life.step())
     }
 
     fn seen(&self, done: bool) {
@@ -92,7 +108,11 @@ fn away() -> LedgerError {
 impl Ledger for Book {
     fn call(&self, from: Address, to: Address, data: Bytes) -> BoxFuture<'_, Result<Bytes, LedgerError>> {
         Box::pin(async move {
-            if self.fault() == Fault::Away { Err(away()) } else { self.view(from, to, U256::ZERO, data) }
+            if self.fault() == Fault::Away || self.is_over() {
+                Err(away())
+            } else {
+                self.view(from, to, U256::ZERO, data)
+            }
         })
     }
 
@@ -103,10 +123,14 @@ impl Ledger for Book {
         data: Bytes,
     ) -> BoxFuture<'_, Result<Included, LedgerError>> {
         Box::pin(async move {
-            match self.fault() {
-                Fault::None => self.send(to, value, data),
-                Fault::Away => Err(away()),
-                Fault::Mute => {
+            // What would be refused is no step.
+            if !self.is_over() {
+                self.view(self.operator, to, value, data.clone())?;
+            }
+            match (self.fault(), self.step()) {
+                (Fault::None, Step::Goes) => self.send(to, value, data),
+                (Fault::Away, _) | (_, Step::Dead | Step::Ends(End::Lost | End::Torn)) => Err(away()),
+                (Fault::Mute, _) | (_, Step::Ends(End::Done)) => {
                     self.send(to, value, data)?;
                     Err(away())
                 }

@@ -2,7 +2,7 @@
 
 use crate::scene::{Audit, CHAT, Scene, body, by_channel, chat, offer, payment, post, reason};
 use compute::log::{FileStore, Store};
-use gateway::payments::wire;
+use gateway::{disk::Disk, payments::wire};
 use std::{
     io,
     path::Path,
@@ -67,16 +67,24 @@ impl Store for Limited {
     }
 }
 
-fn limited(left: &Left) -> impl Fn(&Path) -> io::Result<Box<dyn Store>> {
-    let left = left.clone();
-    move |path| Ok(Box::new(Limited { file: FileStore::open(path)?, left: left.clone() }))
+/// A disk whose logs are limited.
+struct LimitedDisk(Left);
+
+impl Disk for LimitedDisk {
+    fn open_log(&self, path: &Path) -> io::Result<Box<dyn Store>> {
+        Ok(Box::new(Limited { file: FileStore::open(path)?, left: self.0.clone() }))
+    }
+}
+
+fn limited(left: &Left) -> Arc<LimitedDisk> {
+    Arc::new(LimitedDisk(left.clone()))
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn with_a_full_disk_nothing_is_charged_and_with_a_free_one_all_goes_on() {
     let scene = Scene::new();
     let left = Left::new(i64::MAX);
-    let gateway = scene.serve_on(&scene.data_dir(), limited(&left)).await;
+    let gateway = scene.serve_on(&scene.data_dir(), limited(&left)).await.unwrap();
     let mut client = scene.client(&gateway, 1);
     client.ask(CHAT, &chat("lorem", 4)).await.unwrap();
     let request = chat("the quick", 4).to_string().into_bytes();
@@ -110,7 +118,7 @@ async fn a_process_that_ends_at_any_write_or_sync_charges_once_and_loses_nothing
     for operations in 3..11 {
         let scene = Scene::new();
         let left = Left::new(operations);
-        let gateway = scene.serve_on(&scene.data_dir(), limited(&left)).await;
+        let gateway = scene.serve_on(&scene.data_dir(), limited(&left)).await.unwrap();
         let mut client = scene.client(&gateway, 1);
         let (mut acknowledged, mut fees) = (0, 0);
         for text in ["the quick", "lorem", "a stitch", "dolor"] {

@@ -9,6 +9,8 @@ mod book;
 mod clients;
 mod crashes;
 mod disk;
+mod kills;
+mod life;
 mod outage;
 mod payments;
 mod prepaid;

@@ -6,13 +6,14 @@ use crate::{
 };
 use alloy_primitives::{Address, B256, U256};
 use alloy_sol_types::SolCall;
-use compute::{Account, fee::Price, log::FileStore, receipt::Kind};
+use compute::{Account, fee::Price, receipt::Kind};
 use gateway::{
-    GatewayConfig, Handle, Limits, Offered,
+    GatewayConfig, Handle, Limits, Offered, ServeError,
     client::{
         Client,
         http::{self, Response},
     },
+    disk::{Disk, RealDisk},
     payments::wire::{
         self, PAYMENT_REQUIRED, PAYMENT_SIGNATURE, PaymentPayload, PaymentRequired, Requirements,
     },
@@ -98,16 +99,12 @@ impl Scene {
 
     /// A gateway over this data folder.
     pub async fn serve_in(&self, data_dir: &Path) -> Handle {
-        self.serve_on(data_dir, |path| Ok(Box::new(FileStore::open(path)?))).await
+        self.serve_on(data_dir, Arc::new(RealDisk)).await.unwrap()
     }
 
-    pub async fn serve_on(
-        &self,
-        data_dir: &Path,
-        open: impl Fn(&Path) -> std::io::Result<Box<dyn compute::log::Store>>,
-    ) -> Handle {
+    pub async fn serve_on(&self, data_dir: &Path, disk: Arc<dyn Disk>) -> Result<Handle, ServeError> {
         let served = vec![(transformer::worker(self.model), Offered { price: PRICE })];
-        gateway::serve_on(self.config(data_dir), served, Arc::new(self.book.clone()), open).await.unwrap()
+        gateway::serve_on(self.config(data_dir), served, Arc::new(self.book.clone()), disk).await
     }
 
     pub async fn serve(&self) -> Handle {

@@ -3,7 +3,7 @@
 use super::activations::{Activations, BackwardScratch, LayerActivations, fit};
 use super::attention::attend_bwd;
 use super::linear::{Scratch, gather, linear_bwd, scatter};
-use super::{LossScale, Losses, Wanted, head};
+use super::{LossScale, Losses, Parameters, Wanted, head};
 use crate::batch::Batch;
 use crate::config::Family;
 use crate::layout::{Block, FeedForward, Linear, Norm};
@@ -28,6 +28,7 @@ struct Pass<'a, 'h, 't, 'w> {
 pub(super) fn backward(
     ctx: &Ctx,
     model: &Model,
+    parameters: &Parameters<'_>,
     adapter: Option<&Adapter>,
     batch: &Batch,
     scale: LossScale,
@@ -35,7 +36,7 @@ pub(super) fn backward(
     mut wanted: Wanted<'_>,
     hooks: &mut Hooks<'_>,
 ) -> Losses {
-    let losses = head::head(ctx, model, batch, Some(scale), acts, &mut wanted, hooks);
+    let losses = head::head(ctx, model, parameters, batch, Some(scale), acts, &mut wanted, hooks);
     let mut pass = Pass { ctx: *ctx, model, adapter, examples: batch.examples(), wanted, hooks };
     let Activations { layers, output, last_stats, scratch, rope, .. } = acts;
     let rope = rope.as_ref().map(|(_, t)| t);

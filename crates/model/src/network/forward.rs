@@ -195,13 +195,13 @@ fn turn(
 pub(super) fn forward(
     ctx: &Ctx,
     model: &Model,
+    parameters: &Parameters<'_>,
     adapters: &AdapterRows<'_>,
     batch: &Batch,
     acts: &mut Activations,
     hooks: &mut Hooks<'_>,
 ) {
     let (config, rows) = (&model.config, batch.rows());
-    let parameters = Parameters::plain(&model.weights);
     let longest = batch.examples().ranges().map(|r| r.len()).max().unwrap_or(0);
     if acts.rope.as_ref().is_none_or(|(positions, _)| *positions < longest) {
         acts.rope = super::rope_table(model, longest).map(|t| (longest, t));
@@ -224,7 +224,7 @@ pub(super) fn forward(
         layer_forward(
             ctx,
             model,
-            &parameters,
+            parameters,
             index,
             adapters,
             rope,
@@ -239,7 +239,7 @@ pub(super) fn forward(
     norm_fwd(
         ctx,
         config,
-        &parameters,
+        parameters,
         norm,
         config.hidden,
         &acts.output,

@@ -7,7 +7,9 @@ use crate::batch::Batch;
 use crate::layout::Linear;
 use crate::taps::{Hooks, LinearInfo, LinearTap};
 use crate::weights::Model;
-use ops::{Ctx, Examples, cross_entropy_bwd, cross_entropy_fwd, matmul_nn, matmul_tn_examples};
+use ops::{
+    Ctx, Examples, IGNORED_TARGET, cross_entropy_bwd, cross_entropy_fwd, matmul_nn, matmul_tn_examples,
+};
 
 /// Logits held at once (elements); a single example may exceed it.
 pub const LOGITS_MAX: usize = 1 << 24;
@@ -42,13 +44,14 @@ fn groups(examples: Examples<'_>, vocabulary: usize) -> Vec<usize> {
 /// Losses from `acts.last`.
 pub(super) fn losses(ctx: &Ctx, model: &Model, batch: &Batch, acts: &mut Activations) -> Losses {
     let none = &mut Hooks::none();
-    head(ctx, model, batch, None, acts, &mut Wanted::Taps, none)
+    head(ctx, model, &Parameters::plain(&model.weights), batch, None, acts, &mut Wanted::Taps, none)
 }
 
 /// Losses and, with a scale, `acts.scratch.normed`: the gradient by the last norm's output; the head's own gradient; its taps.
 pub(super) fn head(
     ctx: &Ctx,
     model: &Model,
+    parameters: &Parameters<'_>,
     batch: &Batch,
     scale: Option<LossScale>,
     acts: &mut Activations,
@@ -56,12 +59,12 @@ pub(super) fn head(
     hooks: &mut Hooks<'_>,
 ) -> Losses {
     let (head, d, v) = (&model.layout.head, model.config.hidden, model.config.vocabulary);
-    let parameters = Parameters::plain(&model.weights);
     let info = LinearInfo { index: head.index, name: &head.name, inputs: d, outputs: v };
     // Taps see all examples at once, so that they can number them.
     let tapped = scale.is_some() && hooks.wants(&info);
     let examples = batch.examples();
-    let ends = if tapped || hooks.trace.is_some() { vec![examples.count()] } else { groups(examples, v) };
+    let traced = hooks.trace.is_some();
+    let ends = if tapped || traced { vec![examples.count()] } else { groups(examples, v) };
     let ranges: Vec<_> = examples.ranges().collect();
     let factor = scale.map(|s| s.factor(batch.target_count()));
     let mut rows_loss = vec![0f32; batch.rows()];
@@ -74,12 +77,26 @@ pub(super) fn head(
         let last = ranges[end - 1].end;
         let local: Vec<usize> = ranges[first_example..end].iter().map(|r| r.end - first).collect();
         first_example = end;
+        // Without weights' gradients a row that has no target adds nothing, and those of a prompt come first: their gradient is 0.
+        let skipped = if scale.is_some() && !tapped && !traced && matches!(wanted, Wanted::Taps) {
+            let targets = &batch.targets()[first..last];
+            targets.iter().position(|target| *target != IGNORED_TARGET).unwrap_or(targets.len())
+        } else {
+            0
+        };
+        if skipped > 0 {
+            acts.scratch.normed[first * d..(first + skipped) * d].fill(0.0);
+        }
+        let first = first + skipped;
+        if first == last {
+            continue;
+        }
         let rows = last - first;
         let x = &acts.last[first * d..last * d];
         let targets = &batch.targets()[first..last];
         let out = fit(&mut acts.logits, rows * v);
         let stats = fit(&mut acts.loss_stats, rows * 2);
-        logits(ctx, &parameters, head, rows, x, out);
+        logits(ctx, parameters, head, rows, x, out);
         hooks.op(None, "logits", out);
         cross_entropy_fwd(ctx, v, out, targets, &mut rows_loss[first..last], stats);
         let Some(factor) = factor else { continue };
@@ -88,7 +105,7 @@ pub(super) fn head(
         cross_entropy_bwd(ctx, v, targets, stats, &scales, out);
         hooks.op(None, "logits gradient", out);
         let local = Examples::new(&local).expect("ends of a run of examples ascend");
-        let weight = parameters.tensor(head.weight);
+        let weight = model.weights.tensor(head.weight);
         matmul_nn(
             ctx,
             rows,

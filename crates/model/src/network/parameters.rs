@@ -62,6 +62,7 @@ impl Stored {
 /// Weights laid out for generation: transposed or quantised, query, key and value joined.
 #[derive(Debug)]
 pub struct Prepared {
+    quantisation: Quantisation,
     projections: Vec<Stored>,
     linears: Vec<Option<Stored>>,
 }
@@ -87,7 +88,12 @@ impl Prepared {
             }
         }
         store(&layout.head);
-        Prepared { projections, linears }
+        Prepared { quantisation, projections, linears }
+    }
+
+    /// How the weights were prepared.
+    pub fn quantisation(&self) -> Quantisation {
+        self.quantisation
     }
 
     /// Bytes that one generated token streams.

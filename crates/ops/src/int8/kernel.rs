@@ -5,16 +5,70 @@ use super::{GROUP, TILE};
 use crate::lanes::multiversion;
 use crate::path::Ctx;
 use crate::threads::{Shared, for_each_range};
+use std::ops::Range;
 
-/// Rows that one pass over a tile of weights serves.
-const ROWS_MAX: usize = 4;
+/// Rows that one pass over weights serves.
+const ROWS_MAX: usize = 8;
+/// Groups of a tile that all rows are multiplied with before the next: their weights (16 KiB) stay in the first cache.
+const GROUPS_MAX: usize = 16;
 
-/// Quantised activations: values, the same plus 128, and scales, by row and group.
-struct Activations {
+/// Rows of f32 as the product takes them: quantised values and, by group, scales and sums.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Int8Rows {
+    rows: usize,
+    inputs: usize,
     groups: usize,
-    signed: Vec<i8>,
-    shifted: Vec<u8>,
+    values: Vec<i8>,
     scales: Vec<f32>,
+    /// 128 times the sum of each group's values: what weights that are taken 128 too large add.
+    offsets: Vec<i32>,
+}
+
+impl Int8Rows {
+    /// Quantises `x`, `rows` x `inputs`.
+    ///
+    /// # Panics
+    /// When `x` does not have that shape.
+    pub fn quantise(ctx: &Ctx, rows: usize, inputs: usize, x: &[f32]) -> Int8Rows {
+        assert_eq!(x.len(), rows * inputs, "int8: x is rows x inputs");
+        let groups = inputs.div_ceil(GROUP);
+        let stride = groups * GROUP;
+        let mut values = vec![0i8; rows * stride];
+        let (mut scales, mut offsets) = (vec![0f32; rows * groups], vec![0i32; rows * groups]);
+        let outputs = (Shared::new(&mut values), Shared::new(&mut scales), Shared::new(&mut offsets));
+        for_each_range(ctx, rows, 1, rows * inputs, |first, end| {
+            for r in first..end {
+                // SAFETY: rows of for_each_range are disjoint.
+                let (q, scales, offsets) = unsafe {
+                    (
+                        outputs.0.range(r * stride, (r + 1) * stride),
+                        outputs.1.range(r * groups, (r + 1) * groups),
+                        outputs.2.range(r * groups, (r + 1) * groups),
+                    )
+                };
+                quantise_row(ctx, &x[r * inputs..(r + 1) * inputs], q, scales, offsets);
+            }
+        });
+        Int8Rows { rows, inputs, groups, values, scales, offsets }
+    }
+
+    /// Number of rows.
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// Runs of four inputs of some rows: for each run one word a row.
+    fn quads(&self, rows: Range<usize>) -> Vec<i32> {
+        let (stride, count) = (self.groups * GROUP, rows.len());
+        let mut quads = vec![0i32; stride / 4 * count];
+        for (r, row) in rows.enumerate() {
+            let values = self.values[row * stride..(row + 1) * stride].as_chunks::<4>().0;
+            for (out, quad) in quads[r..].iter_mut().step_by(count).zip(values) {
+                *out = i32::from_le_bytes(quad.map(|value| value as u8));
+            }
+        }
+        quads
+    }
 }
 
 /// `y = x Wt` (or `y + x Wt`): `x` is `rows` x `inputs`, `y` is `rows` x `outputs`.
@@ -22,81 +76,113 @@ struct Activations {
 /// # Panics
 /// When a slice does not fit the shape.
 pub fn int8_matmul(ctx: &Ctx, rows: usize, x: &[f32], w: &Int8Weights, y: &mut [f32], accumulate: bool) {
-    let (n, k) = (w.outputs(), w.inputs());
-    assert!(x.len() == rows * k && y.len() == rows * n, "int8_matmul: x is rows x inputs, y rows x outputs");
-    let x = quantise(ctx, rows, k, w.groups(), x);
+    assert!(x.len() == rows * w.inputs(), "int8_matmul: x is rows x inputs");
+    int8_rows_matmul(ctx, &Int8Rows::quantise(ctx, rows, w.inputs(), x), w, y, accumulate);
+}
+
+/// As [`int8_matmul`], of rows that were quantised before: for products with several matrices.
+///
+/// # Panics
+/// When shapes do not fit.
+pub fn int8_rows_matmul(ctx: &Ctx, x: &Int8Rows, w: &Int8Weights, y: &mut [f32], accumulate: bool) {
+    let (rows, n) = (x.rows, w.outputs());
+    assert!(
+        x.inputs == w.inputs() && y.len() == rows * n,
+        "int8_matmul: x is rows x inputs, y rows x outputs"
+    );
     let shared = Shared::new(y);
-    for_each_range(ctx, n.div_ceil(TILE), 1, n * k, |first, end| {
-        let mut out = [[0f32; TILE]; ROWS_MAX];
+    // As evenly as possible, so that the last pass is not one row's.
+    let together = rows.div_ceil(rows.div_ceil(ROWS_MAX).max(1)).max(1);
+    let blocks: Vec<Block<'_>> =
+        (0..rows).step_by(together).map(|row| Block::new(ctx, x, row..rows.min(row + together))).collect();
+    for_each_range(ctx, n.div_ceil(TILE), 1, n * x.inputs, |first, end| {
+        let mut sums = vec![[0f32; TILE]; rows];
         for tile in first..end {
             let (j, width) = (tile * TILE, TILE.min(n - tile * TILE));
-            for row in (0..rows).step_by(ROWS_MAX) {
-                let count = ROWS_MAX.min(rows - row);
-                tile_rows(ctx, &x, row, count, w, tile, &mut out);
-                for (r, out) in out.iter().enumerate().take(count) {
-                    // SAFETY: tiles of for_each_range are disjoint columns.
-                    let y = unsafe { shared.range((row + r) * n + j, (row + r) * n + j + width) };
-                    for (y, v) in y.iter_mut().zip(out) {
-                        *y = if accumulate { *y + *v } else { *v };
-                    }
+            sums.fill([0f32; TILE]);
+            for group in (0..x.groups).step_by(GROUPS_MAX) {
+                let groups = group..(group + GROUPS_MAX).min(x.groups);
+                for block in &blocks {
+                    block.tile(ctx, w, tile, groups.clone(), &mut sums[block.rows.clone()]);
+                }
+            }
+            for (row, sums) in sums.iter().enumerate() {
+                // SAFETY: tiles of for_each_range are disjoint columns.
+                let y = unsafe { shared.range(row * n + j, row * n + j + width) };
+                for (y, v) in y.iter_mut().zip(sums) {
+                    *y = if accumulate { *y + *v } else { *v };
                 }
             }
         }
     });
 }
 
-fn quantise(ctx: &Ctx, rows: usize, k: usize, groups: usize, x: &[f32]) -> Activations {
-    let mut signed = vec![0i8; rows * groups * GROUP];
-    let mut scales = vec![0f32; rows * groups];
-    for r in 0..rows {
-        let q = &mut signed[r * groups * GROUP..][..groups * GROUP];
-        quantise_row(ctx, &x[r * k..(r + 1) * k], q, &mut scales[r * groups..][..groups]);
-    }
-    let shifted = signed.iter().map(|v| (*v as u8) ^ 0x80).collect();
-    Activations { groups, signed, shifted, scales }
-}
-
-multiversion! { fn quantise_row(x: &[f32], q: &mut [i8], scales: &mut [f32]) {
-    for ((x, q), scale) in x.chunks(GROUP).zip(q.as_chunks_mut::<GROUP>().0).zip(scales) {
+multiversion! { fn quantise_row(x: &[f32], q: &mut [i8], scales: &mut [f32], offsets: &mut [i32]) {
+    for (((x, q), scale), offset) in x.chunks(GROUP).zip(q.as_chunks_mut::<GROUP>().0).zip(scales).zip(offsets) {
         *scale = quantise_group(x, q);
+        *offset = 128 * q.iter().map(|q| i32::from(*q)).sum::<i32>();
     }
 } }
 
-/// A tile of outputs for `count` rows from `row`.
-fn tile_rows(
-    ctx: &Ctx,
-    x: &Activations,
-    row: usize,
-    count: usize,
-    w: &Int8Weights,
-    tile: usize,
-    out: &mut [[f32; TILE]; ROWS_MAX],
-) {
-    let (groups, stride) = (x.groups, x.groups * GROUP);
-    let packed = &w.packed()[tile * stride * TILE..][..stride * TILE];
-    let scales = &w.scales()[tile * groups * TILE..][..groups * TILE];
-    let sx = &x.scales[row * groups..];
-    #[cfg(target_arch = "x86_64")]
-    if ctx.path() == crate::path::Path::Avx512 && super::vnni::is_available() {
-        let q = &x.shifted[row * stride..];
-        // SAFETY: the instruction is available.
-        return unsafe {
-            match count {
-                1 => super::vnni::tile::<1>(groups, q, stride, sx, packed, scales, out),
-                2 => super::vnni::tile::<2>(groups, q, stride, sx, packed, scales, out),
-                3 => super::vnni::tile::<3>(groups, q, stride, sx, packed, scales, out),
-                _ => super::vnni::tile::<4>(groups, q, stride, sx, packed, scales, out),
-            }
-        };
+/// Rows that are multiplied together.
+struct Block<'a> {
+    x: &'a Int8Rows,
+    rows: Range<usize>,
+    /// Runs of four inputs, those of all rows side by side, where the kernel wants them so.
+    quads: Vec<i32>,
+}
+
+impl<'a> Block<'a> {
+    fn new(ctx: &Ctx, x: &'a Int8Rows, rows: Range<usize>) -> Block<'a> {
+        let quads = if uses_vnni(ctx) { x.quads(rows.clone()) } else { Vec::new() };
+        Block { x, rows, quads }
     }
-    for r in 0..count {
-        let q = &x.signed[(row + r) * stride..][..stride];
-        tile_body(ctx, q, &sx[r * groups..][..groups], packed, scales, &mut out[r]);
+
+    /// Adds some groups of a tile of outputs to the sums of the rows.
+    fn tile(&self, ctx: &Ctx, w: &Int8Weights, tile: usize, groups: Range<usize>, sums: &mut [[f32; TILE]]) {
+        let (x, count) = (self.x, groups.len());
+        let at = tile * x.groups + groups.start;
+        let packed = &w.packed()[at * GROUP * TILE..][..count * GROUP * TILE];
+        let scales = &w.scales()[at * TILE..][..count * TILE];
+        #[cfg(target_arch = "x86_64")]
+        if uses_vnni(ctx) {
+            let sides = self.rows.start * x.groups + groups.start;
+            let rows = super::vnni::Rows {
+                quads: &self.quads[groups.start * GROUP / 4 * self.rows.len()..],
+                scales: &x.scales[sides..],
+                offsets: &x.offsets[sides..],
+                groups: x.groups,
+            };
+            // SAFETY: the instruction is available.
+            return unsafe {
+                match sums.len() {
+                    1 => super::vnni::tile::<1>(count, rows, packed, scales, sums),
+                    2 => super::vnni::tile::<2>(count, rows, packed, scales, sums),
+                    3 => super::vnni::tile::<3>(count, rows, packed, scales, sums),
+                    4 => super::vnni::tile::<4>(count, rows, packed, scales, sums),
+                    5 => super::vnni::tile::<5>(count, rows, packed, scales, sums),
+                    6 => super::vnni::tile::<6>(count, rows, packed, scales, sums),
+                    7 => super::vnni::tile::<7>(count, rows, packed, scales, sums),
+                    _ => super::vnni::tile::<8>(count, rows, packed, scales, sums),
+                }
+            };
+        }
+        for (r, sums) in self.rows.clone().zip(sums) {
+            let q = &x.values[r * x.groups * GROUP..][groups.start * GROUP..groups.end * GROUP];
+            tile_body(ctx, q, &x.scales[r * x.groups..][groups.clone()], packed, scales, sums);
+        }
     }
 }
 
+fn uses_vnni(ctx: &Ctx) -> bool {
+    #[cfg(target_arch = "x86_64")]
+    return ctx.path() == crate::path::Path::Avx512 && super::vnni::is_available();
+    #[cfg(not(target_arch = "x86_64"))]
+    return false;
+}
+
 multiversion! { fn tile_body(q: &[i8], sx: &[f32], packed: &[i8], scales: &[f32], out: &mut [f32; TILE]) {
-    let mut acc = [0f32; TILE];
+    let mut acc = *out;
     for (g, sx) in sx.iter().enumerate() {
         let mut dot = [0i32; TILE];
         for (p, quad) in packed[g * GROUP * TILE..][..GROUP * TILE].as_chunks::<{ 4 * TILE }>().0.iter().enumerate() {

@@ -9,7 +9,7 @@ mod kernel;
 mod vnni;
 mod weights;
 
-pub use kernel::int8_matmul;
+pub use kernel::{Int8Rows, int8_matmul, int8_rows_matmul};
 pub use weights::Int8Weights;
 
 /// Inputs that share a scale.

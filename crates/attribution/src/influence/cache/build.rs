@@ -4,10 +4,11 @@ use super::{
     Cache, Commitment, Options, Unit, UnitMeta,
     calibrate::{calibrate, clip_constant},
     files::{
-        self, Block, CacheError, MAX_UNITS, Plan, at, read_json, root, shard_count, shard_path, shard_range,
-        unit_leaves, write_json,
+        self, Block, CacheError, FORMAT, MAX_UNITS, Plan, at, root, shard_count, shard_path, shard_range,
+        write_json,
     },
     plan::{Parts, tokens_and_novelty, units_root},
+    shard::Shard,
 };
 use crate::influence::{
     curvature::{Accumulator, BLOCK_UNITS, Inverse},
@@ -72,6 +73,7 @@ pub fn build<M: Tapped>(
     let projector = Projector::new(model.layers(), options.rank, options.seed)?;
     let metas: Vec<UnitMeta> = units.iter().map(|unit| unit.meta).collect();
     let mut plan = Plan {
+        format: FORMAT,
         model: model.identity(),
         units_root: units_root(&metas),
         units: units.len(),
@@ -81,7 +83,7 @@ pub fn build<M: Tapped>(
         clip: 0.0,
     };
     let plan_path = folder.join("plan.json");
-    match read_json::<Plan>(&plan_path)? {
+    match Plan::read(folder)? {
         Some(found) => {
             plan.clip = found.clip;
             if found != plan {
@@ -167,11 +169,13 @@ impl<M: Tapped> Build<'_, M> {
         let unit_scale = inverse.mean_scale();
         let mut leaves: Vec<B256> = Vec::with_capacity(total);
         for index in 0..shards {
-            let raw = self.shard("features", index)?;
+            let raw = self.raw(index)?;
             let data = inverse.apply(self.ctx, &raw.data, unit_scale);
-            let block = Block { data, ..raw };
-            block.write(&shard_path(self.folder, "influence", index))?;
-            leaves.extend(unit_leaves(&block));
+            let (first, last) = (raw.first as usize, raw.first as usize + raw.rows() - 1);
+            let shard = Shard::quantise(self.ctx, raw.first, raw.width, &data)
+                .ok_or(CacheError::NotFinite { first, last })?;
+            shard.write(&shard_path(self.folder, "influence", index))?;
+            leaves.extend(shard.leaves());
             report(Stage::Influence, leaves.len());
         }
         report(Stage::Rule, 0);
@@ -182,8 +186,8 @@ impl<M: Tapped> Build<'_, M> {
             &self.plan.options,
             &inverse,
             unit_scale,
-            |unit| self.row("features", unit),
-            |index| self.shard("influence", index),
+            |row| self.row(row),
+            |index| self.influence(index),
         )?;
         report(Stage::Rule, total);
         let inverse_block = inverse.to_block();
@@ -228,18 +232,25 @@ impl<M: Tapped> Build<'_, M> {
         Block { first: first as u64, width, data }.write(&path)
     }
 
-    fn shard(&self, kind: &str, index: usize) -> Result<Block, CacheError> {
+    fn raw(&self, index: usize) -> Result<Block, CacheError> {
         let (first, count) = shard_range(self.parts.rows(), &self.plan.options, index);
-        let path = shard_path(self.folder, kind, index);
+        let path = shard_path(self.folder, "features", index);
         Block::read(&path, first as u64, count, self.projector.width())?
             .ok_or(CacheError::Damaged { path, what: "it is missing" })
     }
 
-    fn row(&self, kind: &str, unit: usize) -> Result<Vec<f32>, CacheError> {
-        let index = unit / (BLOCK_UNITS * self.plan.options.shard_blocks);
-        let shard = self.shard(kind, index)?;
-        let (row, width) = (unit - shard.first as usize, shard.width);
-        Ok(shard.data[row * width..(row + 1) * width].to_vec())
+    fn influence(&self, index: usize) -> Result<Shard, CacheError> {
+        let (first, count) = shard_range(self.parts.rows(), &self.plan.options, index);
+        let path = shard_path(self.folder, "influence", index);
+        Shard::read(&path, first as u64, count, self.projector.width())?
+            .ok_or(CacheError::Damaged { path, what: "it is missing" })
+    }
+
+    /// Raw feature of one row.
+    fn row(&self, row: usize) -> Result<Vec<f32>, CacheError> {
+        let shard = self.raw(row / (BLOCK_UNITS * self.plan.options.shard_blocks))?;
+        let (at, width) = (row - shard.first as usize, shard.width);
+        Ok(shard.data[at * width..(at + 1) * width].to_vec())
     }
 
     /// Curvature of the units that nobody committed before, each weighted by its novelty. Rows are gathered into blocks of their own,
@@ -250,7 +261,7 @@ impl<M: Tapped> Build<'_, M> {
         let mut rows: Vec<f32> = Vec::with_capacity(full);
         let mut done = 0;
         for index in 0..shards {
-            let shard = self.shard("features", index)?;
+            let shard = self.raw(index)?;
             for row in shard.data.chunks_exact(shard.width) {
                 let novelty = tokens_and_novelty(&self.metas[self.parts.units(done)]).1;
                 if novelty > 0.0 {

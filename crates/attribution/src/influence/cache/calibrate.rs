@@ -7,8 +7,9 @@
 
 use super::{
     Options, UnitMeta,
-    files::{Block, CacheError, Plan, shard_count},
+    files::{CacheError, Plan, shard_count},
     plan::{Parts, tokens_and_novelty},
+    shard::Shard,
 };
 use crate::{
     influence::{curvature::Inverse, projection::Projector, query::score_rows, taps::Tapped},
@@ -64,7 +65,7 @@ pub(super) fn calibrate(
     inverse: &Inverse,
     unit_scale: f64,
     row: impl Fn(usize) -> Result<Vec<f32>, CacheError>,
-    shard: impl Fn(usize) -> Result<Block, CacheError>,
+    shard: impl Fn(usize) -> Result<Shard, CacheError>,
 ) -> Result<(Rule, Vec<f32>), CacheError> {
     let sample = Plan::sample(metas, parts, options);
     let mut queries = vec![];
@@ -81,15 +82,15 @@ pub(super) fn calibrate(
     let apart = |a: (u32, u32), b: (u32, u32)| a.1 < b.0 || b.1 < a.0;
     let (mut noise, mut of_rows) = (vec![], Vec::with_capacity(parts.rows()));
     for index in 0..shard_count(parts.rows(), options) {
-        let block = shard(index)?;
-        let scores = score_rows(ctx, &queries, &block.data, block.width);
-        for at in 0..block.rows() {
-            let row = block.first as usize + at;
+        let shard = shard(index)?;
+        let scores = score_rows(ctx, &queries, &shard);
+        for at in 0..shard.rows() {
+            let row = shard.first as usize + at;
             let (tokens, novelty) = tokens_and_novelty(&metas[parts.units(row)]);
             let (mut squares, mut count) = (0.0, 0u32);
             for (q, length) in lengths.iter().enumerate().filter(|(_, length)| **length > 0.0) {
                 if apart(documents(sample[q]), documents(row)) || parts.rows() == 1 {
-                    let score = f64::from(scores[q * block.rows() + at]) / length;
+                    let score = f64::from(scores[q * shard.rows() + at]) / length;
                     squares += score * score;
                     count += 1;
                     if novelty > 0.0 {

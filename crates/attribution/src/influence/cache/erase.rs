@@ -12,8 +12,9 @@
 
 use super::{
     Commitment, UnitMeta,
-    files::{Block, CacheError, Plan, at, read_json, shard_path, shard_range, unit_leaves, write_json},
+    files::{CacheError, Plan, at, read_json, shard_path, shard_range, write_json},
     plan::Parts,
+    shard::Shard,
 };
 use crate::influence::curvature::BLOCK_UNITS;
 use primitives::B256;
@@ -54,19 +55,12 @@ pub(super) fn rows(folder: &Path) -> Result<BTreeMap<u64, B256>, CacheError> {
 }
 
 /// Leaves of a shard's rows under the root: of an erased row the one it had.
-pub(super) fn leaves(shard: &Block, erased: &BTreeMap<u64, B256>) -> Vec<B256> {
-    let computed = unit_leaves(shard);
-    let rows = shard.data.chunks_exact(shard.width).zip(shard.first..);
-    let leaf = |(computed, (row, index)): (B256, (&[f32], u64))| match erased.get(&index) {
-        Some(before) if is_erased(row) => *before,
+pub(super) fn leaves(shard: &Shard, erased: &BTreeMap<u64, B256>) -> Vec<B256> {
+    let leaf = |(row, computed): (usize, B256)| match erased.get(&(shard.first + row as u64)) {
+        Some(before) if shard.is_erased(row) => *before,
         _ => computed,
     };
-    computed.zip(rows).map(leaf).collect()
-}
-
-/// Bits, not numbers: a negative zero would be a trace.
-fn is_erased(row: &[f32]) -> bool {
-    row.iter().all(|x| x.to_bits() == 0)
+    shard.leaves().into_iter().enumerate().map(leaf).collect()
 }
 
 /// Erases the units that `of` names from the cache in `folder`, whether it is finished or not. Calling it again is no error.
@@ -80,7 +74,7 @@ pub fn erase(folder: &Path, of: &dyn Fn(&UnitMeta) -> bool) -> Result<Erasure, C
     };
     let wanted: BTreeSet<usize> = (0..units.len()).filter(|unit| of(&units[*unit])).collect();
     let commitment: Option<Commitment> = read_json(&folder.join("commitment.json"))?;
-    let plan: Option<Plan> = read_json(&folder.join("plan.json"))?;
+    let plan = Plan::read(folder)?;
     let (Some(commitment), Some(plan)) = (commitment, plan) else {
         if !wanted.is_empty() {
             remove_unfinished(folder)?;
@@ -107,7 +101,7 @@ pub fn erase(folder: &Path, of: &dyn Fn(&UnitMeta) -> bool) -> Result<Erasure, C
     for (index, rows) in gone {
         let path = shard_path(folder, "influence", index);
         let (first, count) = shard_range(parts.rows(), &plan.options, index);
-        let mut shard = Block::read(&path, first as u64, count, commitment.width)?
+        let mut shard = Shard::read(&path, first as u64, count, commitment.width)?
             .ok_or(CacheError::Damaged { path: path.clone(), what: "it is missing" })?;
         let leaves = leaves(&shard, &known);
         for row in &rows {
@@ -117,7 +111,7 @@ pub fn erase(folder: &Path, of: &dyn Fn(&UnitMeta) -> bool) -> Result<Erasure, C
             known.iter().map(|(row, leaf)| ErasedRow { row: *row, leaf: *leaf }).collect();
         write_json(&folder.join(FILE), &listed)?;
         for row in rows {
-            shard.data[(row - first) * shard.width..(row - first + 1) * shard.width].fill(0.0);
+            shard.erase(row - first);
         }
         shard.write(&path)?;
     }
@@ -231,13 +225,10 @@ mod tests {
         entries.map(|e| (e.file_name().into_string().unwrap(), fs::read(e.path()).unwrap())).collect()
     }
 
-    fn bytes(row: &[f32]) -> Vec<u8> {
-        row.iter().flat_map(|x| x.to_le_bytes()).collect()
-    }
-
-    fn row(cache: &Cache, row: usize) -> &[f32] {
-        let (width, full) = (cache.commitment.width, BLOCK_UNITS);
-        &cache.shards[row / full][row % full * width..(row % full + 1) * width]
+    /// Quantised numbers of a row, as they stand in its file.
+    fn row(cache: &Cache, row: usize) -> Vec<u8> {
+        let (values, _) = cache.shards[row / BLOCK_UNITS].features.row(row % BLOCK_UNITS);
+        values.iter().map(|value| *value as u8).collect()
     }
 
     #[test]
@@ -246,7 +237,7 @@ mod tests {
         let cache = cached(folder.path(), 290).unwrap();
         // One alone in its row, one that shares its row, one in the second shard.
         let (wanted, rows) = ([3, 11, 280], [3, 10, 279]);
-        let needles: Vec<Vec<u8>> = rows.iter().map(|r| bytes(row(&cache, *r))).collect();
+        let needles: Vec<Vec<u8>> = rows.iter().map(|r| row(&cache, *r)).collect();
         // What a kill at the wrong moment leaves.
         fs::write(folder.path().join("influence-00000.draft"), &needles[0]).unwrap();
         fs::write(folder.path().join("features-00001"), &needles[1]).unwrap();
@@ -263,8 +254,8 @@ mod tests {
         assert_eq!(erasure.without_features, [3, 10, 11, 280]);
         for (name, bytes) in files(folder.path()) {
             for needle in &needles {
-                // Any eight numbers of the row, not only the whole of it.
-                assert!(needle.chunks_exact(32).all(|part| !contains(&bytes, part)), "{name}");
+                // Any sixteen numbers of the row, not only the whole of it.
+                assert!(needle.chunks_exact(16).all(|part| !contains(&bytes, part)), "{name}");
             }
         }
         let again = Cache::open(folder.path()).unwrap();

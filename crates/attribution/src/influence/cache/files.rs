@@ -3,7 +3,7 @@
 //! ```text
 //! plan.json          Plan: what is being built; a build resumes only an equal plan
 //! features-00000     raw features of a shard, kept until the build ends
-//! influence-00000    influence features of a shard
+//! influence-00000    influence features of a shard, in int8 (see `shard`)
 //! curvature          inverse curvature of every layer
 //! noise              own noise of every row
 //! units.json         UnitMeta of every unit
@@ -12,8 +12,10 @@
 //! ```
 //! A binary file is `magic, first u64, rows u64, width u64, f32 ..., BLAKE3 of all before`. Files are written beside
 //! their place and renamed, so that a file is whole or absent.
+//!
+//! Format 1 held influence features as f32. Its files are refused: the root commits to what is stored.
 
-use super::{Cache, Commitment, OptionsError, UnitMeta, erase, plan, plan::Parts};
+use super::{Cache, Commitment, OptionsError, UnitMeta, erase, plan, plan::Parts, shard::Shard};
 use crate::{
     influence::{
         curvature::{BLOCK_UNITS, CurvatureError, Inverse},
@@ -32,9 +34,11 @@ use std::{
 
 /// Most units of one cache.
 pub const MAX_UNITS: usize = 1 << 24;
+/// Version of what the files mean; enters the root.
+pub(super) const FORMAT: u32 = 2;
 const MAGIC: &[u8; 8] = b"olcache1";
-const HEADER_BYTES: usize = 32;
-const DIGEST_BYTES: usize = 32;
+pub(super) const HEADER_BYTES: usize = 32;
+pub(super) const DIGEST_BYTES: usize = 32;
 /// Largest JSON file that is read: 16 million units.
 const MAX_JSON_BYTES: u64 = 1 << 32;
 
@@ -117,6 +121,26 @@ pub enum CacheError {
         /// What is wrong.
         what: &'static str,
     },
+    /// A cache of another version of the program.
+    #[error(
+        "{path} holds a cache of format {found}, this program reads and writes format {FORMAT}: delete the folder and build the cache again. Its root will be another one: a model that the ledger holds with the old root has to be registered again, or served by the version that built it"
+    )]
+    OtherFormat {
+        /// The folder.
+        path: PathBuf,
+        /// The format found there.
+        found: u32,
+    },
+    /// Infinity or NaN among the influence features.
+    #[error(
+        "the influence features of rows {first} to {last} are not finite: the model's weights are broken, or the damping is too small"
+    )]
+    NotFinite {
+        /// First row of the shard.
+        first: usize,
+        /// Last row of the shard.
+        last: usize,
+    },
     /// The model is not the one that was cached.
     #[error("the cache is of the model {cached}, not of {model}: build a cache of this model")]
     OtherModel {
@@ -138,6 +162,8 @@ pub enum CacheError {
 /// What a build is a build of.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Plan {
+    #[serde(default = "first_format")]
+    pub format: u32,
     pub model: B256,
     pub units_root: B256,
     pub units: usize,
@@ -148,15 +174,31 @@ pub(super) struct Plan {
     pub clip: f64,
 }
 
+/// Plans did not name their format before there was a second one.
+fn first_format() -> u32 {
+    1
+}
+
 impl Plan {
+    /// The plan in `folder`, if there is one; refused when it is of another format.
+    pub fn read(folder: &Path) -> Result<Option<Plan>, CacheError> {
+        let plan: Option<Plan> = read_json(&folder.join("plan.json"))?;
+        match &plan {
+            Some(Plan { format, .. }) if *format != FORMAT => {
+                Err(CacheError::OtherFormat { path: folder.into(), found: *format })
+            }
+            _ => Ok(plan),
+        }
+    }
+
     pub fn layers_of(layers: &[Layer]) -> Vec<(String, usize, usize)> {
         layers.iter().map(|l| (l.name.clone(), l.inputs, l.outputs)).collect()
     }
 
     pub fn digest(&self) -> B256 {
-        let Plan { model, units_root, units, parts, layers, options, clip } = self;
+        let Plan { format, model, units_root, units, parts, layers, options, clip } = self;
         let mut writer = Writer::new();
-        writer.u32(ops::OP_SET_VERSION).hash(model).hash(units_root).u64(*units as u64);
+        writer.u32(*format).u32(ops::OP_SET_VERSION).hash(model).hash(units_root).u64(*units as u64);
         writer.list(parts, |w, count| {
             w.u32(*count);
         });
@@ -182,7 +224,7 @@ pub(super) fn at(path: &Path) -> impl Fn(io::Error) -> CacheError + '_ {
 }
 
 /// Writes beside the place, flushes, renames.
-fn write_whole(path: &Path, parts: &[&[u8]]) -> Result<(), CacheError> {
+pub(super) fn write_whole(path: &Path, parts: &[&[u8]]) -> Result<(), CacheError> {
     let draft = path.with_extension("draft");
     let mut file = fs::File::create(&draft).map_err(at(&draft))?;
     for part in parts {
@@ -211,17 +253,47 @@ pub(super) fn read_json<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, C
         .map_err(|_| CacheError::Damaged { path: path.into(), what: "it is not the JSON expected" })
 }
 
+/// Reads a file of exactly `length` bytes that begins with `header` and ends with the digest of the rest; `None` when it is absent. What comes back has
+/// no digest any more.
+pub(super) fn read_whole(path: &Path, header: &[u8], length: usize) -> Result<Option<Vec<u8>>, CacheError> {
+    let damaged = |what| CacheError::Damaged { path: path.into(), what };
+    match fs::metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(at(path)(error)),
+        Ok(found) if found.len() != length as u64 => return Err(damaged("its length is wrong")),
+        Ok(_) => {}
+    }
+    let mut bytes = fs::read(path).map_err(at(path))?;
+    if bytes.len() != length {
+        return Err(damaged("its length is wrong"));
+    }
+    let digest = bytes.split_off(length - DIGEST_BYTES);
+    if hash::hash(Domain::FeatureShard, &bytes).as_slice() != digest {
+        return Err(damaged("its digest differs"));
+    }
+    if !bytes.starts_with(header) {
+        return Err(damaged("it is another shard"));
+    }
+    Ok(Some(bytes))
+}
+
+/// How a binary file begins.
+pub(super) fn header(magic: &[u8; 8], first: u64, rows: usize, width: usize) -> Vec<u8> {
+    let mut header = magic.to_vec();
+    for number in [first, rows as u64, width as u64] {
+        header.extend_from_slice(&number.to_le_bytes());
+    }
+    header
+}
+
 impl Block {
     pub fn rows(&self) -> usize {
         self.data.len() / self.width.max(1)
     }
 
     pub fn write(&self, path: &Path) -> Result<(), CacheError> {
-        let mut bytes = Vec::with_capacity(HEADER_BYTES + 4 * self.data.len());
-        bytes.extend_from_slice(MAGIC);
-        for number in [self.first, self.rows() as u64, self.width as u64] {
-            bytes.extend_from_slice(&number.to_le_bytes());
-        }
+        let mut bytes = header(MAGIC, self.first, self.rows(), self.width);
+        bytes.reserve(4 * self.data.len());
         for number in &self.data {
             bytes.extend_from_slice(&number.to_le_bytes());
         }
@@ -231,29 +303,10 @@ impl Block {
 
     /// Reads a file of exactly `rows` rows of `width` from `first`; `None` when it is absent.
     pub fn read(path: &Path, first: u64, rows: usize, width: usize) -> Result<Option<Block>, CacheError> {
-        let damaged = |what| CacheError::Damaged { path: path.into(), what };
-        let expected = HEADER_BYTES + 4 * rows * width + DIGEST_BYTES;
-        match fs::metadata(path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(at(path)(error)),
-            Ok(found) if found.len() != expected as u64 => return Err(damaged("its length is wrong")),
-            Ok(_) => {}
-        }
-        let bytes = fs::read(path).map_err(at(path))?;
-        if bytes.len() != expected {
-            return Err(damaged("its length is wrong"));
-        }
-        let (body, digest) = bytes.split_at(expected - DIGEST_BYTES);
-        if hash::hash(Domain::FeatureShard, body).as_slice() != digest {
-            return Err(damaged("its digest differs"));
-        }
-        let mut header = MAGIC.to_vec();
-        for number in [first, rows as u64, width as u64] {
-            header.extend_from_slice(&number.to_le_bytes());
-        }
-        if body[..HEADER_BYTES] != header {
-            return Err(damaged("it is another shard"));
-        }
+        let length = HEADER_BYTES + 4 * rows * width + DIGEST_BYTES;
+        let Some(body) = read_whole(path, &header(MAGIC, first, rows, width), length)? else {
+            return Ok(None);
+        };
         let data = body[HEADER_BYTES..]
             .chunks_exact(4)
             .map(|x| f32::from_le_bytes(x.try_into().expect("chunks of four")))
@@ -277,8 +330,8 @@ pub(super) fn shard_path(folder: &Path, kind: &str, index: usize) -> PathBuf {
     folder.join(format!("{kind}-{index:05}"))
 }
 
-/// Leaf of one unit: its place and the bits of its features.
-fn unit_leaf(index: u64, row: &[f32]) -> B256 {
+/// Leaf of a block: its place among the blocks and its bits.
+fn block_leaf(index: u64, row: &[f32]) -> B256 {
     let mut hasher = hash::hasher(Domain::FeatureShard);
     hasher.update(&index.to_le_bytes());
     let mut bytes = Vec::with_capacity(4 * row.len());
@@ -287,10 +340,6 @@ fn unit_leaf(index: u64, row: &[f32]) -> B256 {
     }
     hasher.update(&bytes);
     B256::new(*hasher.finalize().as_bytes())
-}
-
-pub(super) fn unit_leaves(block: &Block) -> impl Iterator<Item = B256> + '_ {
-    block.data.chunks_exact(block.width).zip(block.first..).map(|(row, index)| unit_leaf(index, row))
 }
 
 /// The root: plan, curvature, own noise of the rows, rule and scale, then the rows.
@@ -307,8 +356,8 @@ pub(super) fn root(
     writer.f64_bits(unit_scale);
     let mut leaves = vec![
         plan.digest(),
-        unit_leaf(0, &inverse.data),
-        unit_leaf(1, &noise.data),
+        block_leaf(0, &inverse.data),
+        block_leaf(1, &noise.data),
         hash::hash(Domain::FeatureCache, writer.as_bytes()),
     ];
     leaves.extend_from_slice(units);
@@ -361,8 +410,8 @@ impl Cache {
     /// Opens a finished cache and checks every byte against its root.
     pub fn open(folder: &Path) -> Result<Cache, CacheError> {
         let unfinished = || CacheError::Unfinished { path: folder.into() };
+        let plan = Plan::read(folder)?.ok_or_else(unfinished)?;
         let commitment: Commitment = read_json(&folder.join("commitment.json"))?.ok_or_else(unfinished)?;
-        let plan: Plan = read_json(&folder.join("plan.json"))?.ok_or_else(unfinished)?;
         let units_path = folder.join("units.json");
         let units: Vec<UnitMeta> = read_json(&units_path)?.ok_or_else(unfinished)?;
         plan.options.check()?;
@@ -399,9 +448,9 @@ impl Cache {
             let path = shard_path(folder, "influence", index);
             let (first, rows) = shard_range(parts.rows(), &plan.options, index);
             let shard =
-                Block::read(&path, first as u64, rows, projector.width())?.ok_or_else(|| missing(&path))?;
+                Shard::read(&path, first as u64, rows, projector.width())?.ok_or_else(|| missing(&path))?;
             leaves.extend(erase::leaves(&shard, &erased));
-            shards.push(shard.data);
+            shards.push(shard);
         }
         let found = root(&plan, &inverse_block, &noise, &commitment.rule, commitment.unit_scale, &leaves);
         if found != commitment.root {
