@@ -34,6 +34,9 @@ const MAX_BATCHES_KEPT: u64 = 256;
 /// Leaves claimed in one call; the ledger takes 256.
 const LEAVES_PER_CLAIM: usize = 128;
 
+/// How often a ledger that was away at the start is asked again.
+const TAKE_UP_EVERY: Duration = Duration::from_millis(250);
+
 /// Receipts read while the log is held.
 const RECEIPTS_PER_READ: u64 = 1024;
 
@@ -105,44 +108,58 @@ pub async fn run(app: Arc<App>, every: Duration, mut stop: watch::Receiver<bool>
     }
 }
 
-/// Takes up what the ledger knows, before anything is served.
+/// Takes up what the ledger knows, before anything is served. While the ledger is away no answer is charged: an epoch that was closed may lack the receipt
+/// for money nobody asked with, which has to stand before any later one.
 pub async fn resume(app: &Arc<App>, model: &Arc<ServedModel>) {
-    let outcome =
-        async {
-            let progress = progress(app, model).await?;
-            for epoch in progress.epoch.saturating_sub(MAX_BATCHES_KEPT) + 1..=progress.epoch {
-                let id = batch_id(app.config.operator.address(), model.worker.model, epoch);
-                let record =
-                    match view(app.ledger.as_ref(), addresses::SETTLEMENT, &ISettlement::batchCall { id })
-                        .await
-                    {
-                        Err(LedgerError::Refused { .. }) => continue,
-                        other => other?,
-                    };
-                let ISettlement::Batch { firstSequence, count, receipts, fees, .. } = record.batch;
-                let fees = Amount::from_word(fees).unwrap_or_default();
-                let built = build(model, epoch, firstSequence..firstSequence + count, fees)?;
-                if built.batch.receipts != receipts {
-                    let message =
-                        format!("the log does not hold the receipts of epoch {epoch} as they were posted");
-                    return Err(SettleError::Log(message));
+    let gate = model.gate.clone().write_owned().await;
+    match take_up(app, model).await {
+        Ok(()) => {}
+        Err(SettleError::Ledger(error @ LedgerError::Away(_))) if !app.config.free => {
+            tracing::warn!(%error, "settlement is taken up as soon as the ledger is back");
+            let (app, model) = (app.clone(), model.clone());
+            tokio::spawn(async move {
+                let _gate = gate;
+                while !app.stopping() {
+                    tokio::time::sleep(TAKE_UP_EVERY).await;
+                    match take_up(&app, &model).await {
+                        Err(SettleError::Ledger(LedgerError::Away(_))) => {}
+                        Err(error) => return tracing::error!(%error, "settlement is taken up again later"),
+                        Ok(()) => return,
+                    }
                 }
-                let done = record.status == ISettlement::Status::Finalised
-                    && record.claimed == built.batch.payoutTotal;
-                keep(model, Posted { id, built: Arc::new(built), done });
-            }
-            if progress.unposted > U256::ZERO {
-                // What came without an answer between closing and the crash.
-                let (first, income) =
-                    (progress.nextSequence, Amount::from_word(progress.unposted).unwrap_or_default());
-                account_for(model, first, income).await?;
-                post(app, model).await?;
-            }
-            Ok::<(), SettleError>(())
-        };
-    if let Err(error) = outcome.await {
-        tracing::error!(%error, "settlement is taken up again later");
+            });
+        }
+        Err(error) => tracing::error!(%error, "settlement is taken up again later"),
     }
+}
+
+async fn take_up(app: &Arc<App>, model: &Arc<ServedModel>) -> Result<(), SettleError> {
+    let progress = progress(app, model).await?;
+    for epoch in progress.epoch.saturating_sub(MAX_BATCHES_KEPT) + 1..=progress.epoch {
+        let id = batch_id(app.config.operator.address(), model.worker.model, epoch);
+        let call = ISettlement::batchCall { id };
+        let record = match view(app.ledger.as_ref(), addresses::SETTLEMENT, &call).await {
+            Err(LedgerError::Refused { .. }) => continue,
+            other => other?,
+        };
+        let ISettlement::Batch { firstSequence, count, receipts, fees, .. } = record.batch;
+        let fees = Amount::from_word(fees).unwrap_or_default();
+        let built = build(model, epoch, firstSequence..firstSequence + count, fees)?;
+        if built.batch.receipts != receipts {
+            let message = format!("the log does not hold the receipts of epoch {epoch} as they were posted");
+            return Err(SettleError::Log(message));
+        }
+        let done =
+            record.status == ISettlement::Status::Finalised && record.claimed == built.batch.payoutTotal;
+        keep(model, Posted { id, built: Arc::new(built), done });
+    }
+    if progress.unposted > U256::ZERO {
+        // What came without an answer between closing and the crash.
+        let income = Amount::from_word(progress.unposted).unwrap_or_default();
+        account_for(model, progress.nextSequence, income).await?;
+        post(app, model).await?;
+    }
+    Ok(())
 }
 
 type Progress = ISettlement::progressReturn;
