@@ -11,11 +11,13 @@
 
 import assert from "node:assert/strict";
 import { spawn, spawnSync } from "node:child_process";
-import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { chromium } from "playwright-core";
+import { createPublicClient, createWalletClient, http } from "viem";
+import { mnemonicToAccount } from "viem/accounts";
 
 const here = fileURLToPath(new URL(".", import.meta.url));
 const START_SECONDS = 240;
@@ -28,7 +30,7 @@ const VIEWS = [
   { name: "phone-dark", width: 390, height: 844, colorScheme: "dark" },
 ];
 /** Kinds that must be there, so that a page that is no longer linked shows. */
-const KINDS = ["/", "/block", "/tx", "/address", "/datanets", "/datanet", "/item", "/models", "/model", "/operators", "/settlements", "/parameters", "/answers", "/answer", "/ask", "/search"];
+const KINDS = ["/", "/block", "/tx", "/address", "/datanets", "/datanet", "/item", "/models", "/model", "/operators", "/settlements", "/parameters", "/answers", "/answer", "/ask", "/search", "/claims"];
 
 const SENTENCES = {
   gardens: "The compost feeds the seedlings before the frost, and the trellis carries tomatoes until the harvest.",
@@ -71,7 +73,11 @@ async function startDemo() {
     });
   for (const until = Date.now() + START_SECONDS * 1000; Date.now() < until; ) {
     const found = said.match(/pages +(http:\S+)/);
-    if (found) return { url: found[1], stop };
+    const node = said.match(/JSON-RPC +(http:\S+)/);
+    if (found && node) {
+      const mnemonic = readFileSync(join(parent, "demo", "mnemonic"), "utf8").trim();
+      return { url: found[1], stop, node: node[1], mnemonic };
+    }
     if (child.exitCode !== null) break;
     await new Promise((done) => setTimeout(done, 200));
   }
@@ -162,12 +168,72 @@ async function use(browser, url) {
   await Promise.all([page.waitForURL("**/answer/**", { timeout: 60_000 }), page.click("main form button")]);
   assert.ok((await page.textContent("h1")).includes("The compost feeds the"));
   assert.ok(await page.$("main table, .badge.warn"), "the answer says what it owes, or that it owes nobody");
-  for (const [path, status] of [["/nothing", 404], ["/answer/zz", 404], ["/item/zz", 404], ["/block/999999999", 404], ["/tx/zz", 400], ["/model/zz", 400], ["/address/zz", 400]]) {
+  for (const [path, status] of [["/nothing", 404], ["/answer/zz", 404], ["/item/zz", 404], ["/block/999999999", 404], ["/tx/zz", 400], ["/model/zz", 400], ["/address/zz", 400], ["/claims/zz", 400]]) {
     const response = await page.goto(url + path);
     assert.equal(response.status(), status, path);
     assert.equal(await page.$$eval("h1", (headings) => headings.length), 1, path);
   }
   await page.close();
+}
+
+/** A contributor's vested pay is claimed through a wallet in the browser: a provider after EIP-1193 that signs with a key of the demo. */
+async function claim(browser, { url, node, mnemonic }) {
+  const account = mnemonicToAccount(mnemonic);
+  const client = createPublicClient({ transport: http(node) });
+  const wallet = createWalletClient({ account, transport: http(node) });
+  const chain = await client.getChainId();
+  const asked = [];
+  const page = await browser.newPage();
+  const wrong = [];
+  page.on("console", (message) => message.type() === "error" && wrong.push(message.text()));
+  page.on("pageerror", (error) => wrong.push(error.message));
+  await page.exposeFunction("walletRequest", async ({ method, params }) => {
+    asked.push(method);
+    if (method === "eth_requestAccounts") return [account.address];
+    if (method === "eth_sendTransaction") {
+      const [{ from, to, data }] = params;
+      assert.equal(from, account.address);
+      return wallet.sendTransaction({ to, data, chain: { id: chain, name: "demo", nativeCurrency: { name: "OPEN", symbol: "OPEN", decimals: 18 }, rpcUrls: { default: { http: [node] } } } });
+    }
+    return client.request({ method, params });
+  });
+  // Who was paid: half of it vests from then on.
+  const payee = await payees(page, url);
+  // Without a wallet the page says so, and how to do without.
+  await page.goto(`${url}/claims/${payee}`);
+  assert.ok((await page.textContent("main")).includes(`openledger claim ${payee}`));
+  assert.equal(await page.isVisible("#claim button"), false);
+  await page.addInitScript(() => {
+    window.ethereum = { request: (call) => window.walletRequest(call) };
+  });
+  await page.reload();
+  const before = await client.getBalance({ address: payee });
+  await page.click("#claim button");
+  await page.waitForFunction(() => /^(Paid|Not)/.test(document.querySelector("#claim [role=status]")?.textContent ?? ""), null, { timeout: 60_000 });
+  assert.match(await page.textContent("#claim [role=status]"), /^Paid/);
+  assert.ok((await client.getBalance({ address: payee })) > before, "the payee has more than before, the sender paid the gas");
+  assert.ok(["eth_requestAccounts", "eth_chainId", "eth_sendTransaction", "eth_getTransactionReceipt"].every((method) => asked.includes(method)), `${asked}`);
+  assert.deepEqual(wrong, []);
+  // The form leads to the same page.
+  await page.goto(`${url}/claims`);
+  await page.fill("input[name=account]", payee);
+  await Promise.all([page.waitForURL(`**/claims/${payee}`), page.click("main form button")]);
+  await page.close();
+}
+
+/** The first account on an answer's page that has something to claim. */
+async function payees(page, url) {
+  await page.goto(`${url}/answers`);
+  const answers = await page.$$eval("a[href^='/answer/']", (anchors) => anchors.map((anchor) => anchor.getAttribute("href")));
+  for (const answer of answers) {
+    await page.goto(url + answer);
+    const accounts = await page.$$eval("main a[href^='/address/']", (anchors) => anchors.map((anchor) => anchor.getAttribute("href").split("/").pop()));
+    for (const account of accounts) {
+      await page.goto(`${url}/claims/${account}`);
+      if (await page.$("#claim")) return account;
+    }
+  }
+  throw new Error("nobody has anything to claim");
 }
 
 const given = process.env.OPENLEDGER_PAGES;
@@ -186,6 +252,10 @@ try {
   }
   await use(browser, demo.url);
   process.stdout.write("live blocks, a question and missing pages: as they should be\n");
+  if (demo.node) {
+    await claim(browser, demo);
+    process.stdout.write("a claim through a wallet in the browser: paid\n");
+  }
   await browser.close();
 } catch (error) {
   failed += 1;

@@ -1,7 +1,7 @@
 //! Floor 4: web pages about what the ledger holds and what each answer owes.
 //!
-//! Pages are rendered on the server (askama templates, one stylesheet, one small script for live blocks); a page works
-//! without the script. Paths follow EIP-3091 (`/block/`, `/tx/`, `/address/`), so that wallets link here.
+//! Pages are rendered on the server (askama templates, one stylesheet, small scripts for live blocks and for wallets); a page works
+//! without its script. Paths follow EIP-3091 (`/block/`, `/tx/`, `/address/`), so that wallets link here.
 //!
 //! - [`source`]: where the data comes from: a node's JSON-RPC ([`source::Rpc`]) and the operator's answers ([`source::Answers`]).
 //! - [`view`]: typed reads of blocks, transactions and module views.
@@ -60,6 +60,8 @@ impl Explorer {
             .route("/block/{number}", get(page::block::show))
             .route("/tx/{hash}", get(page::transaction::show))
             .route("/address/{address}", get(page::account::show))
+            .route("/claims", get(page::claims::form))
+            .route("/claims/{address}", get(page::claims::show))
             .route("/datanets", get(page::datanets::list))
             .route("/datanet/{id}", get(page::datanets::show))
             .route("/item/{id}", get(page::item::show))
@@ -80,6 +82,7 @@ impl Explorer {
 async fn asset(Path(name): Path<String>) -> Response {
     let (kind, body) = match name.as_str() {
         "style.css" => ("text/css; charset=utf-8", include_str!("../assets/style.css")),
+        "claims.js" => ("text/javascript; charset=utf-8", include_str!("../assets/claims.js")),
         "live.js" => ("text/javascript; charset=utf-8", include_str!("../assets/live.js")),
         "icon.svg" => ("image/svg+xml", include_str!("../assets/icon.svg")),
         _ => return StatusCode::NOT_FOUND.into_response(),

@@ -1,5 +1,6 @@
 //! Where pages get their data.
 
+use alloy_primitives::{Address, B256, Bytes};
 use futures::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -31,8 +32,21 @@ pub trait Answers: Send + Sync + 'static {
     fn ask(&self, question: String) -> BoxFuture<'_, Result<String, String>>;
     /// An item that a model learned from, by its hash: where it comes from, never its text.
     fn item(&self, id: String) -> BoxFuture<'_, Option<Item>>;
+    /// What the operator's batches still owe an account, oldest first.
+    fn owed(&self, account: Address) -> BoxFuture<'_, Result<Vec<Owed>, String>>;
     /// Whether [`Answers::ask`] works.
     fn may_ask(&self) -> bool;
+}
+
+/// A batch that owes an account.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Owed {
+    /// The batch.
+    pub batch: B256,
+    /// Name of the model whose answers are in it.
+    pub model_name: String,
+    /// `ISettlement::claim` of the account's leaves.
+    pub call: Bytes,
 }
 
 /// An answer and what it owes.

@@ -113,6 +113,11 @@ impl Explorer {
         Ok(self.ask::<U256>("eth_blockNumber", json!([])).await?.saturating_to())
     }
 
+    /// The network's id (EIP-155).
+    pub async fn chain_id(&self) -> Result<u64, Failure> {
+        Ok(self.ask::<U256>("eth_chainId", json!([])).await?.saturating_to())
+    }
+
     /// A block by height.
     pub async fn block(&self, number: u64) -> Result<Option<Block>, Failure> {
         self.ask("eth_getBlockByNumber", json!([format!("{number:#x}"), false])).await

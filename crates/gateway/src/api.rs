@@ -34,6 +34,7 @@ pub mod models;
 pub mod openapi;
 pub mod owed;
 pub mod parameters;
+pub mod payouts;
 pub mod responses;
 pub mod sse;
 
@@ -54,6 +55,7 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/v1/models/{id}", get(models::one))
         .route("/v1/attributions/{id}", get(attributions::one))
         .route("/v1/batches", get(batches::list))
+        .route("/v1/payouts/{account}", get(payouts::of))
         .route("/v1/batches/{id}", get(batches::one))
         .route("/health", get(health::health))
         .route("/metrics", get(health::metrics))

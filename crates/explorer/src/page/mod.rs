@@ -4,6 +4,7 @@ pub mod account;
 pub mod answers;
 pub mod ask;
 pub mod block;
+pub mod claims;
 pub mod datanets;
 pub mod error;
 pub mod home;

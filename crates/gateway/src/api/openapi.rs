@@ -60,6 +60,7 @@ fn build() -> Value {
             "/v1/attributions/{id}": get("What an answer owes, with its signed receipt"),
             "/v1/batches": get("Settlement batches at hand, newest first"),
             "/v1/batches/{id}": get("A batch and a page of its receipts, from which its roots and payouts are rebuilt"),
+            "/v1/payouts/{account}": get("What batches at hand still owe an account, with the call that claims it"),
             "/health": get("Liveness"),
             "/metrics": get("Prometheus text"),
             "/openapi.json": get("This document")

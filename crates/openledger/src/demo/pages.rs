@@ -7,11 +7,12 @@ use super::{
     train::{Spans, Trained},
 };
 use crate::rpc;
+use alloy_primitives::Address;
 use anyhow::Context as _;
 use attribution::{shares::NOVELTY_ONE, spans::Options};
 use explorer::{
     Explorer,
-    source::{Answer, Answers, Item, ItemShare, Rpc, Segment, Source, SourceError},
+    source::{Answer, Answers, Item, ItemShare, Owed, Rpc, Segment, Source, SourceError},
 };
 use futures::future::BoxFuture;
 use primitives::Amount;
@@ -142,6 +143,16 @@ impl Answers for GatewayAnswers {
 
     fn item(&self, id: String) -> BoxFuture<'_, Option<Item>> {
         Box::pin(async move { self.items.get(&id.to_ascii_lowercase()).cloned() })
+    }
+
+    fn owed(&self, account: Address) -> BoxFuture<'_, Result<Vec<Owed>, String>> {
+        Box::pin(async move {
+            let url = format!("http://{}/v1/payouts/{account}", self.gateway);
+            let answered =
+                async { self.http.get(url).send().await?.error_for_status()?.json::<Value>().await };
+            let mut list = answered.await.map_err(|error| error.to_string())?;
+            serde_json::from_value(list["data"].take()).map_err(|error| error.to_string())
+        })
     }
 
     fn may_ask(&self) -> bool {
