@@ -102,7 +102,8 @@ pub fn logits(ctx: &Ctx, model: &Model, adapter: Option<&Adapter>, batch: &Batch
 /// A pass without the head: `acts` then holds [`Activations::last_hidden`].
 pub fn hidden(ctx: &Ctx, model: &Model, adapter: Option<&Adapter>, batch: &Batch, acts: &mut Activations) {
     let adapters = linear::AdapterRows::whole(adapter, batch.rows());
-    forward::forward(ctx, model, &adapters, batch, acts, &mut Hooks::none());
+    let parameters = Parameters::plain(&model.weights);
+    forward::forward(ctx, model, &parameters, &adapters, batch, acts, &mut Hooks::none());
 }
 
 /// Losses of a batch without gradients.

@@ -14,6 +14,7 @@ mod light;
 mod output;
 mod password;
 mod recording;
+mod registration;
 mod revert;
 mod rpc;
 mod serving;

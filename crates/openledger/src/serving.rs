@@ -8,7 +8,7 @@
 //! run/            the training run: manifest, log of steps, checkpoints (for `verify --replay-training`)
 //! ```
 //! After `datanet erase` the description says `"replay": "partial"` ([`Replay`]).
-//! `openledger demo` writes one. The units' tokens are contributed text: the folder is as private as the Datanets it came from
+//! `openledger model register` and `openledger demo` write one. The units' tokens are contributed text: the folder is as private as the Datanets it came from
 //! (RULEBOOK R15: trainers and operators see plaintext).
 
 use alloy_primitives::{Address, B256};
@@ -163,7 +163,7 @@ impl Serving {
         let size = std::fs::metadata(&path)
             .with_context(|| {
                 format!(
-                    "{} is no served model: it has no {FILE} (`openledger demo` makes one)",
+                    "{} is no served model: it has no {FILE} (`openledger model register` makes one)",
                     folder.display()
                 )
             })?
@@ -300,6 +300,17 @@ impl Serving {
     ) -> anyhow::Result<Cache> {
         self.require_replay()?;
         let options = self.cache()?.commitment().options;
+        self.build_cache(ctx, folder, &options, progress)
+    }
+
+    /// Builds the attribution cache of weights and units in `folder`, or goes on with it.
+    pub fn build_cache(
+        &self,
+        ctx: &Ctx,
+        folder: &Path,
+        options: &cache::Options,
+        progress: &mut dyn FnMut(cache::Progress),
+    ) -> anyhow::Result<Cache> {
         let (model, _) = self.model()?;
         let units = self.units()?;
         let examples: Vec<Example> = units.iter().map(ServedUnit::example).collect();
@@ -308,6 +319,6 @@ impl Serving {
         });
         let units: Vec<cache::Unit<'_, Example>> = parts.collect();
         let language = Language::new(&model);
-        Ok(cache::build(ctx, &language, &units, &options, folder, progress)?)
+        Ok(cache::build(ctx, &language, &units, options, folder, progress)?)
     }
 }

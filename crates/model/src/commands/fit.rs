@@ -42,7 +42,8 @@ pub struct Architecture {
 }
 
 impl Architecture {
-    fn config(&self, vocabulary: usize) -> Config {
+    /// The configuration with a tokenizer of this size.
+    pub fn config(&self, vocabulary: usize) -> Config {
         if self.llama {
             Config::llama(vocabulary, self.layers, self.heads, self.kv_heads, self.hidden, self.context)
         } else {

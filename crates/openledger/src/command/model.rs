@@ -1,8 +1,9 @@
-//! `openledger model`: training, fine-tuning, generation, import, export and replay on plain files; only `serve` needs a ledger.
+//! `openledger model`: training, fine-tuning, generation, import, export and replay on plain files; `register` and `serve` need a ledger.
 //!
 //! Arguments and what people see; the work is [`model::commands`].
 
 mod fit;
+mod register;
 mod report;
 
 use crate::{
@@ -160,6 +161,8 @@ enum Action {
         #[arg(long, default_value_t = 0)]
         threads: usize,
     },
+    /// Train a model on Datanets and register it on the ledger, ready to serve
+    Register(Box<register::Arguments>),
     /// Serve models as an operator: stake, offer, answer, settle
     Serve(super::serve::Arguments),
     /// Show what a model, adapter or run is
@@ -294,6 +297,9 @@ pub fn run(arguments: Arguments, home: &Home, output: &Output) -> anyhow::Result
             converted(&commands::export(&from, &to, &options)?, &to, output);
         }
         Action::Replay { run, first, last, threads } => replay(&run, first, last, threads, output)?,
+        Action::Register(arguments) => {
+            super::runtime()?.block_on(register::run(*arguments, home, output))?;
+        }
         Action::Serve(arguments) => super::runtime()?.block_on(super::serve::run(arguments, home, output))?,
         Action::Show { folder } => show(&folder, output)?,
     }

@@ -73,6 +73,17 @@ impl Int8Weights {
         (values, (0..groups).map(|g| self.scale(j, g)).collect())
     }
 
+    /// Sets the weights and scales of output `j` to zero.
+    pub fn clear_row(&mut self, j: usize) {
+        let groups = self.groups();
+        for p in 0..self.inputs {
+            self.packed[packed_index(groups, j, p)] = 0;
+        }
+        for g in 0..groups {
+            self.scales[(j / TILE * groups + g) * TILE + j % TILE] = 0.0;
+        }
+    }
+
     /// Rows of the weight matrix.
     pub fn outputs(&self) -> usize {
         self.outputs

@@ -35,6 +35,20 @@ impl Shard {
         self.features.outputs()
     }
 
+    /// Sets a row's numbers and scales to zero.
+    pub fn erase(&mut self, row: usize) {
+        self.features.clear_row(row);
+        self.rest.clear_row(row);
+    }
+
+    /// Whether that was done. Bits, not numbers: a negative zero would be a trace.
+    pub fn is_erased(&self, row: usize) -> bool {
+        [&self.features, &self.rest].into_iter().all(|term| {
+            let (values, scales) = term.row(row);
+            values.iter().all(|x| *x == 0) && scales.iter().all(|x| x.to_bits() == 0)
+        })
+    }
+
     /// Leaf of each row: its place, its quantised numbers and its scales.
     pub fn leaves(&self) -> Vec<B256> {
         let leaf = |row: usize| {
