@@ -27,7 +27,16 @@ pub struct Arguments {
     /// Also rebuild the answer's batch from all of its receipts
     #[arg(long)]
     batch: bool,
-    /// Folder of the served model, for replays
+    /// Compare what the model was trained on with the items in the vault, for who keeps it or holds a grant
+    #[arg(long, requires = "model")]
+    items: bool,
+    /// Folder of the vault, or s3://BUCKET/PREFIX [default: HOME/vault]
+    #[arg(long, value_name = "PLACE", requires = "items")]
+    vault: Option<String>,
+    /// Address of the S3 server [default: AWS_ENDPOINT_URL, or Amazon's]
+    #[arg(long, value_name = "URL", requires = "items")]
+    s3_endpoint: Option<String>,
+    /// Folder of the served model, for replays and items
     #[arg(long, value_name = "DIR")]
     model: Option<PathBuf>,
     #[command(flatten)]
@@ -66,15 +75,33 @@ impl Genesis {
 
 /// Runs `openledger verify`.
 pub async fn run(arguments: Arguments, home: &Home, output: &Output) -> anyhow::Result<()> {
-    let Arguments { answer, replay, replay_training, batch, model, genesis, api, rpc } = arguments;
+    let Arguments {
+        answer,
+        replay,
+        replay_training,
+        batch,
+        items,
+        vault,
+        s3_endpoint,
+        model,
+        genesis,
+        api,
+        rpc,
+    } = arguments;
     let saved = Saved::read(&answer, &api).await?;
     let mut ledger = genesis.ledger(&rpc, home)?;
     let mut links = evidence::check(&mut ledger, &saved).await;
     if batch {
         links.push(batch_link(&mut ledger, &saved, &api).await);
     }
-    if let Some(folder) = model.filter(|_| replay || replay_training) {
+    if let Some(folder) = model.filter(|_| replay || replay_training || items) {
         let serving = Serving::open(&folder)?;
+        if items {
+            let place = home.vault(vault.as_deref(), s3_endpoint.as_deref())?;
+            let (mut vault, ring) = (vault::commands::open(&place)?, super::datanet::keyring(home)?);
+            let outcome = evidence::items::check(&serving, &mut vault, &ring, crate::demo::now())?;
+            links.push(link("items", outcome));
+        }
         if replay {
             links.extend(replayed(&mut ledger, &saved, &serving, home, output).await?);
         }

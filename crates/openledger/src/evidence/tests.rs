@@ -381,26 +381,45 @@ fn a_flipped_byte_of_weights_units_or_checkpoints_is_found_by_replay() {
 }
 
 #[test]
-fn a_flipped_byte_of_an_item_in_the_vault_is_found_when_the_training_set_is_read() {
+fn a_flipped_byte_of_an_item_in_the_vault_or_of_its_unit_is_found_and_the_item_named() {
     let scene = Scene::new();
     let accounts = Accounts::open(&scene.folder).expect("the demo's accounts");
-    let set =
-        demo::journal::Journal::open(&scene.folder).expect("the journal").state.training_set.expect("frozen");
-    let read = || -> anyhow::Result<usize> {
-        let mut store = demo::contribute::open(&scene.folder, &accounts, demo::now())?;
-        let mut items = 0;
-        for item in store.vault.open_set(&set, &store.ring, "audit", demo::now())? {
-            item?;
-            items += 1;
-        }
-        Ok(items)
+    let check = || -> Result<String, String> {
+        let serving = Serving::open(&scene.folder).expect("a served model");
+        // A vault that does not even open says what is damaged.
+        let mut store = demo::contribute::open(&scene.folder, &accounts, demo::now())
+            .map_err(|error| format!("{error:#}"))?;
+        items::check(&serving, &mut store.vault, &store.ring, demo::now())
+            .expect("it can be compared")
+            .map_err(|(state, detail)| {
+                assert_eq!(state, State::Broken);
+                detail
+            })
     };
-    assert!(read().expect("whole") > 0);
+    check().expect("whole");
+    let units = Serving::open(&scene.folder).expect("a served model").units().expect("units");
+    let names_an_item = |error: &str| units.iter().any(|unit| error.contains(&unit.item.to_string()));
     let mut stored = Vec::new();
     files(&scene.folder.join("vault"), &mut stored);
     let largest =
         stored.into_iter().max_by_key(|path| path.metadata().map_or(0, |m| m.len())).expect("files");
-    flip_byte(&largest, 0.5);
-    let error = read().expect_err("a changed ciphertext");
-    assert!(!error.to_string().is_empty());
+    let whole = std::fs::read(&largest).expect("readable");
+    let mut named = 0;
+    for part in [0.2, 0.4, 0.6, 0.8] {
+        flip_byte(&largest, part);
+        let error = check().expect_err("a changed ciphertext");
+        named += usize::from(names_an_item(&error));
+        std::fs::write(&largest, &whole).expect("restored");
+    }
+    assert!(named > 0, "no item was named");
+    // A token of a unit's text, as whoever serves the model could change it.
+    let path = scene.folder.join("units.jsonl");
+    let text = std::fs::read_to_string(&path).expect("units");
+    let mut changed = units.clone();
+    changed[1].text[3] ^= 1;
+    let lines: Vec<String> = changed.iter().map(|unit| serde_json::to_string(unit).expect("JSON")).collect();
+    std::fs::write(&path, lines.join("\n") + "\n").expect("written");
+    let error = check().expect_err("a changed unit");
+    assert!(error.contains(&units[1].item.to_string()), "{error}");
+    std::fs::write(&path, text).expect("restored");
 }
