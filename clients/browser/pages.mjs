@@ -21,6 +21,8 @@ import { mnemonicToAccount } from "viem/accounts";
 
 const here = fileURLToPath(new URL(".", import.meta.url));
 const START_SECONDS = 240;
+/** Demos that are started until one's answers owe somebody. */
+const DEMOS_MAX = 6;
 /** Pages of one kind that are opened. */
 const OF_EACH_KIND = 3;
 const VIEWS = [
@@ -201,7 +203,7 @@ async function claim(browser, { url, node, mnemonic }) {
   const payee = await payees(page, url);
   // Without a wallet the page says so, and how to do without.
   await page.goto(`${url}/claims/${payee}`);
-  assert.ok((await page.textContent("main")).includes(`openledger claim ${payee}`));
+  assert.ok((await page.textContent("main")).toLowerCase().includes(`openledger claim ${payee.toLowerCase()}`));
   assert.equal(await page.isVisible("#claim button"), false);
   await page.addInitScript(() => {
     window.ethereum = { request: (call) => window.walletRequest(call) };
@@ -217,7 +219,7 @@ async function claim(browser, { url, node, mnemonic }) {
   // The form leads to the same page.
   await page.goto(`${url}/claims`);
   await page.fill("input[name=account]", payee);
-  await Promise.all([page.waitForURL(`**/claims/${payee}`), page.click("main form button")]);
+  await Promise.all([page.waitForURL(new RegExp(`/claims/${payee}$`, "i")), page.click("main form button")]);
   await page.close();
 }
 
@@ -236,8 +238,19 @@ async function payees(page, url) {
   throw new Error("nobody has anything to claim");
 }
 
+/** A demo whose answers owe somebody: the seed of its tiny model is drawn, and with some seeds nothing rises above the noise floor. */
+async function startOwing() {
+  for (let attempt = 1; ; attempt++) {
+    const demo = await startDemo();
+    const answers = (await (await fetch(`${demo.url}/answers`)).text()).match(/\/answer\/[\w-]+/g) ?? [];
+    const pages = await Promise.all(answers.map(async (answer) => (await fetch(demo.url + answer)).text()));
+    if (attempt === DEMOS_MAX || pages.some((page) => page.includes('href="/item/'))) return demo;
+    await demo.stop();
+  }
+}
+
 const given = process.env.OPENLEDGER_PAGES;
-const demo = given ? { url: given.replace(/\/$/, ""), stop: async () => {} } : await startDemo();
+const demo = given ? { url: given.replace(/\/$/, ""), stop: async () => {} } : await startOwing();
 const executablePath = process.env.CHROMIUM ?? spawnSync("which", ["chromium"], { encoding: "utf8" }).stdout.trim();
 let failed = 0;
 try {

@@ -5,17 +5,17 @@
 //! answer's own gradient (each layer over its mean eigenvalue), which depends on nothing but the answer.
 //!
 //! A span's score is the part of the total that flows through the span's rows; the spans' scores add up to the total, up to what quantising
-//! rounds.
+//! rounds: spans, which explain and do not pay, are multiplied in one int8 term, the total in two.
 //!
 //! Answers that are scored together share one reading of the features ([`score_all`]); each gets the bits that it gets alone.
 
 use super::{
-    cache::{Cache, CacheError, Shard, UnitMeta},
+    cache::{Cache, CacheError, Shard, UnitMeta, remainder},
     projection::FeatureError,
     taps::Tapped,
 };
 use crate::shares::{self, Outcome, Scored, Shares};
-use ops::{Ctx, Int8Rows, check_finite, int8_rows_matmul};
+use ops::{Ctx, Int8Rows, Int8Weights, check_finite, int8_rows_matmul};
 use primitives::{Amount, B256, Domain, encoding::Writer, hash};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -103,13 +103,37 @@ impl Attribution {
     }
 }
 
-/// `queries . features`: `[queries, rows]`, from `[queries, width]`. A score's bits depend on its query and its row alone.
-pub(super) fn score_rows(ctx: &Ctx, queries: &[f32], shard: &Shard) -> Vec<f32> {
-    let width = shard.features.inputs();
-    product(ctx, &Int8Rows::quantise(ctx, queries.len() / width, width, queries), shard)
+/// `[rows, width]` numbers as a sum of two int8 terms, as features are kept.
+struct TwoTerms {
+    first: Int8Rows,
+    rest: Int8Rows,
 }
 
-fn product(ctx: &Ctx, queries: &Int8Rows, shard: &Shard) -> Vec<f32> {
+impl TwoTerms {
+    fn quantise(ctx: &Ctx, width: usize, data: &[f32]) -> TwoTerms {
+        let rows = data.len() / width;
+        let rest = remainder(&Int8Weights::quantise(rows, width, data), data);
+        let of = |data: &[f32]| Int8Rows::quantise(ctx, rows, width, data);
+        TwoTerms { first: of(data), rest: of(&rest) }
+    }
+
+    /// `self . features`: `[rows, rows of the shard]`: first by first, plus first by rest, plus rest by first. What is left out is rest by rest.
+    fn product(&self, ctx: &Ctx, shard: &Shard) -> Vec<f32> {
+        let mut scores = vec![0.0; self.first.rows() * shard.rows()];
+        int8_rows_matmul(ctx, &self.first, &shard.features, &mut scores, false);
+        int8_rows_matmul(ctx, &self.first, &shard.rest, &mut scores, true);
+        int8_rows_matmul(ctx, &self.rest, &shard.features, &mut scores, true);
+        scores
+    }
+}
+
+/// `queries . features`: `[queries, rows]`, from `[queries, width]`. A score's bits depend on its query and its row alone.
+pub(super) fn score_rows(ctx: &Ctx, queries: &[f32], shard: &Shard) -> Vec<f32> {
+    TwoTerms::quantise(ctx, shard.features.inputs(), queries).product(ctx, shard)
+}
+
+/// As [`score_rows`] of the first terms alone: for spans, which explain and do not pay.
+fn rough(ctx: &Ctx, queries: &Int8Rows, shard: &Shard) -> Vec<f32> {
     let mut scores = vec![0.0; queries.rows() * shard.rows()];
     int8_rows_matmul(ctx, queries, &shard.features, &mut scores, false);
     scores
@@ -252,32 +276,39 @@ fn gradient<M: Tapped>(
 /// One reading of the features for all `gradients`.
 fn multiply(ctx: &Ctx, cache: &Cache, gradients: &[&Gradient]) -> Vec<Scores> {
     let width = cache.projector.width();
-    let all: Vec<f32> = match gradients {
-        [] => return Vec::new(),
-        gradients => gradients.iter().flat_map(|gradient| &gradient.features).copied().collect(),
-    };
-    let count = all.len() / width;
-    let mut of_queries = vec![Vec::with_capacity(cache.parts.rows()); count];
+    let whole: Vec<f32> =
+        gradients.iter().flat_map(|gradient| &gradient.features[..width]).copied().collect();
+    let spans: Vec<f32> =
+        gradients.iter().flat_map(|gradient| &gradient.features[width..]).copied().collect();
+    let of = |count: usize| vec![Vec::with_capacity(cache.parts.rows()); count];
+    let (mut of_wholes, mut of_spans) = (of(whole.len() / width), of(spans.len() / width));
+    if of_wholes.is_empty() {
+        return Vec::new();
+    }
     ops::team(ctx, || {
-        let all = Int8Rows::quantise(ctx, count, width, &all);
-        for shard in &cache.shards {
-            let scores = product(ctx, &all, shard);
-            for (scores, of_query) in scores.chunks_exact(shard.rows()).zip(&mut of_queries) {
-                of_query.extend(scores.iter().map(|score| f64::from(*score)));
+        let whole = TwoTerms::quantise(ctx, width, &whole);
+        let spans = Int8Rows::quantise(ctx, of_spans.len(), width, &spans);
+        let each = |scores: Vec<f32>, rows: usize, of: &mut [Vec<f64>]| {
+            for (scores, of) in scores.chunks_exact(rows).zip(of) {
+                of.extend(scores.iter().map(|score| f64::from(*score)));
             }
+        };
+        for shard in &cache.shards {
+            each(whole.product(ctx, shard), shard.rows(), &mut of_wholes);
+            each(rough(ctx, &spans, shard), shard.rows(), &mut of_spans);
         }
     });
-    let mut of_queries = of_queries.into_iter();
+    let (mut of_wholes, mut of_spans) = (of_wholes.into_iter(), of_spans.into_iter());
     let scored = |gradient: &&Gradient| {
         let length = gradient.length;
         // An answer without any gradient gives no evidence, and no division by zero.
         let normal = |score: f64| if length > 0.0 { score / length } else { 0.0 };
-        let mut of_rows = of_queries
-            .by_ref()
-            .take(gradient.features.len() / width)
-            .map(|rows| cache.of_units(&rows.into_iter().map(normal).collect::<Vec<f64>>()));
-        let total = of_rows.next().unwrap_or_default();
-        Scores { total, of_spans: of_rows.collect() }
+        let of_units = |rows: Vec<f64>| cache.of_units(&rows.into_iter().map(normal).collect::<Vec<f64>>());
+        let spans = gradient.features.len() / width - 1;
+        Scores {
+            total: of_wholes.next().map(of_units).unwrap_or_default(),
+            of_spans: of_spans.by_ref().take(spans).map(of_units).collect(),
+        }
     };
     gradients.iter().map(scored).collect()
 }
