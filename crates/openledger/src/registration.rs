@@ -18,7 +18,7 @@
 
 use crate::{
     rpc::Client,
-    serving::{Description, ServedUnit, Serving},
+    serving::{Description, ServedPart, ServedUnit, Serving},
     transaction::send,
 };
 use alloy_primitives::{Address, B256, U256, keccak256};
@@ -47,8 +47,6 @@ use std::{
 };
 use vault::{Vault, crypt::keys::Keyring, vault::layout::ContributionId};
 
-/// Marks where a text begins and ends.
-pub const END_OF_TEXT: &str = "<|endoftext|>";
 /// File of what was asked for.
 const REQUEST_FILE: &str = "registration.json";
 /// File that the manifest's hash is of.
@@ -141,15 +139,10 @@ impl Registrar<'_> {
         let data = self.versions(vault, request).await?;
         let texts = texts(vault, ring, request, &data, now)?;
         let tokenizer = self.tokenizer(&texts, request)?;
-        let end = tokenizer.token(END_OF_TEXT).context("the tokenizer has no mark for the end of a text")?;
-        let units = units(&texts, &tokenizer, end, request.architecture.context)?;
-        let config = Config {
-            end_tokens: vec![end],
-            begin_token: Some(end),
-            ..request.architecture.config(tokenizer.vocabulary())
-        };
-        let contributors =
-            units.iter().map(|unit| unit.contributor).max().map_or(0, |last| last as usize + 1);
+        let units = units(&texts, &tokenizer, request.architecture.context)?;
+        let config = request.architecture.config(tokenizer.vocabulary());
+        let parts = units.iter().flat_map(|unit| &unit.parts);
+        let contributors = parts.map(|part| part.contributor).max().map_or(0, |last| last as usize + 1);
         (self.tell)(format!(
             "{} units of {} texts by {contributors} contributors; {} parameters, {} steps",
             units.len(),
@@ -257,7 +250,7 @@ impl Registrar<'_> {
             return Ok(tokenizer);
         }
         let all = texts.iter().map(|text| text.text.as_str());
-        let tokenizer = Tokenizer::train_bpe(all, request.vocabulary, &[END_OF_TEXT])?;
+        let tokenizer = Tokenizer::train_bpe(all, request.vocabulary, &[])?;
         tokenizer.save(self.folder)?;
         Ok(tokenizer)
     }
@@ -470,30 +463,39 @@ fn texts(
     Ok(texts)
 }
 
-/// Cuts texts into units of at most a context of consecutive tokens (RULEBOOK R2a).
-fn units(texts: &[Text], tokenizer: &Tokenizer, end: u32, context: usize) -> anyhow::Result<Vec<ServedUnit>> {
+/// The texts end to end, cut into units of a context wherever texts end (RULEBOOK R2a). No mark stands between them: where an owner ends one changes nothing.
+fn units(texts: &[Text], tokenizer: &Tokenizer, context: usize) -> anyhow::Result<Vec<ServedUnit>> {
     let mut owners: Vec<Address> = Vec::new();
-    let mut units = Vec::new();
-    for (document, text) in texts.iter().enumerate() {
+    let (mut contributor_of, mut documents) = (Vec::new(), Vec::new());
+    for text in texts {
         let contributor = owners.iter().position(|owner| *owner == text.owner).unwrap_or_else(|| {
             owners.push(text.owner);
             owners.len() - 1
         });
-        let tokens = [&[end], tokenizer.encode(&text.text, false)?.as_slice()].concat();
-        for example in language::cut(&tokens, context) {
-            let last = example.targets.last().copied();
-            units.push(ServedUnit {
-                datanet: text.datanet,
-                item: text.item,
-                owner: text.owner,
-                contributor: u32::try_from(contributor)?,
-                document: u32::try_from(document)?,
-                novelty: text.novelty,
-                label: text.label.clone(),
-                text: example.tokens.iter().copied().chain(last).collect(),
-            });
-        }
+        contributor_of.push(u32::try_from(contributor)?);
+        documents.push(tokenizer.encode(&text.text, false)?);
     }
+    let part = |(document, tokens): (u32, u32)| {
+        let text = &texts[document as usize];
+        ServedPart {
+            datanet: text.datanet,
+            item: text.item,
+            owner: text.owner,
+            contributor: contributor_of[document as usize],
+            document,
+            tokens,
+            novelty: text.novelty,
+            label: text.label.clone(),
+        }
+    };
+    let unit = |packed: language::Packed| {
+        let last = packed.example.targets.last().copied();
+        ServedUnit {
+            text: packed.example.tokens.iter().copied().chain(last).collect(),
+            parts: packed.parts.into_iter().map(part).collect(),
+        }
+    };
+    let units: Vec<ServedUnit> = language::pack(&documents, None, context).into_iter().map(unit).collect();
     ensure!(!units.is_empty(), "the training set has no text to train on");
     Ok(units)
 }

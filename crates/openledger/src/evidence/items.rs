@@ -4,7 +4,7 @@
 //! more; either way the item is named by its leaf, which the ledger's Datanet version commits to.
 
 use super::{Outcome, broken};
-use crate::serving::{ServedUnit, Serving};
+use crate::serving::{ServedPart, Serving};
 use alloy_primitives::B256;
 use anyhow::Context as _;
 use std::collections::BTreeMap;
@@ -14,9 +14,15 @@ use vault::{Vault, crypt::keys::Keyring};
 pub fn check(serving: &Serving, vault: &mut Vault, ring: &Keyring, now: u64) -> anyhow::Result<Outcome> {
     let units = serving.units()?;
     let (model, tokenizer) = serving.model()?;
-    let mut of_items: BTreeMap<B256, Vec<&ServedUnit>> = BTreeMap::new();
+    // Each part with the tokens that are its own: those whose loss is taken.
+    let mut of_items: BTreeMap<B256, Vec<(&ServedPart, &[u32])>> = BTreeMap::new();
     for unit in &units {
-        of_items.entry(unit.item).or_default().push(unit);
+        let mut rest = unit.text.get(1..).unwrap_or_default();
+        for part in &unit.parts {
+            let (own, after) = rest.split_at(rest.len().min(part.tokens as usize));
+            rest = after;
+            of_items.entry(part.item).or_default().push((part, own));
+        }
     }
     let items = of_items.len();
     let set = match set_of(vault, &of_items) {
@@ -36,12 +42,12 @@ pub fn check(serving: &Serving, vault: &mut Vault, ring: &Keyring, now: u64) -> 
             Ok((_, item)) => item,
             Err(error) => return Ok(Err(broken(format!("item {leaf} cannot be read: {error}")))),
         };
-        let Some(units) = of_items.remove(leaf) else { continue };
+        let Some(parts) = of_items.remove(leaf) else { continue };
         let mut tokens: Vec<u32> = model.config.begin_token.into_iter().collect();
         tokens.extend(tokenizer.encode(&item.text, false).context("an item cannot be tokenized")?);
-        let stands = |unit: &&&ServedUnit| tokens.windows(unit.text.len()).any(|part| part == unit.text);
-        if let Some(unit) = units.iter().find(|unit| !stands(unit)) {
-            let what = format!("item {leaf} (`{}`) is not what the model's unit was cut from", unit.label);
+        let stands = |own: &[u32]| tokens.windows(own.len().max(1)).any(|run| run == own);
+        if let Some((part, _)) = parts.iter().find(|(_, own)| !stands(own)) {
+            let what = format!("item {leaf} (`{}`) is not what the model's unit was cut from", part.label);
             return Ok(Err(broken(what)));
         }
     }
@@ -51,7 +57,7 @@ pub fn check(serving: &Serving, vault: &mut Vault, ring: &Keyring, now: u64) -> 
 /// The training set that holds all these items.
 fn set_of(
     vault: &Vault,
-    items: &BTreeMap<B256, Vec<&ServedUnit>>,
+    items: &BTreeMap<B256, Vec<(&ServedPart, &[u32])>>,
 ) -> Result<Option<B256>, vault::VaultError> {
     for root in vault.sets() {
         let leaves: std::collections::BTreeSet<B256> =

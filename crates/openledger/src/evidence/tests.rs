@@ -398,7 +398,8 @@ fn a_flipped_byte_of_an_item_in_the_vault_or_of_its_unit_is_found_and_the_item_n
     };
     check().expect("whole");
     let units = Serving::open(&scene.folder).expect("a served model").units().expect("units");
-    let names_an_item = |error: &str| units.iter().any(|unit| error.contains(&unit.item.to_string()));
+    let parts: Vec<_> = units.iter().flat_map(|unit| &unit.parts).collect();
+    let names_an_item = |error: &str| parts.iter().any(|part| error.contains(&part.item.to_string()));
     let mut stored = Vec::new();
     files(&scene.folder.join("vault"), &mut stored);
     let largest =
@@ -420,6 +421,6 @@ fn a_flipped_byte_of_an_item_in_the_vault_or_of_its_unit_is_found_and_the_item_n
     let lines: Vec<String> = changed.iter().map(|unit| serde_json::to_string(unit).expect("JSON")).collect();
     std::fs::write(&path, lines.join("\n") + "\n").expect("written");
     let error = check().expect_err("a changed unit");
-    assert!(error.contains(&units[1].item.to_string()), "{error}");
+    assert!(units[1].parts.iter().any(|part| error.contains(&part.item.to_string())), "{error}");
     std::fs::write(&path, text).expect("restored");
 }

@@ -14,7 +14,7 @@ use zeroize::Zeroizing;
 const KEEPER_FILE: &str = "keeper.key";
 
 /// The keeper's key of this user; made at first use.
-pub(super) fn keyring(home: &Home) -> anyhow::Result<Keyring> {
+pub(crate) fn keyring(home: &Home) -> anyhow::Result<Keyring> {
     let path = home.join(KEEPER_FILE);
     if !path.exists() {
         wallet::private_folder(path.parent().unwrap_or(Path::new(".")))?;

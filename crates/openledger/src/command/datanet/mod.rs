@@ -22,7 +22,8 @@ use crate::{
 use alloy_primitives::B256;
 use anyhow::{Context as _, bail};
 use arguments::Action;
-use keys::{keyring, own_address, secret_key};
+pub(crate) use keys::keyring;
+use keys::{own_address, secret_key};
 use primitives::{DatanetId, licence::Use};
 use report::{imported, show, total, verified};
 use serde_json::json;
