@@ -26,7 +26,8 @@ fn a_served_model_embeds_texts_the_same_alone_and_together_and_finds_what_says_t
     assert!(long[0].iter().all(|x| x.is_finite()));
     let mut vectors = Vectors::new(embedder.dimensions());
     vectors.push(&mut embedder, &texts[..4]).expect("embedded");
-    let found = paraphrases(vectors, 0.5);
+    // So small a model finds half of everything in everything.
+    let found = paraphrases(vectors, 0.9);
     assert!(matches!(found.as_slice(), [Paraphrase { item: 3, of: 0, .. }]), "{found:?}");
     assert!(EngineEmbedder::open(&demo_folder().join("vault")).is_err(), "no model");
 }

@@ -62,9 +62,19 @@ fn needles(scene: &Scene, leaf: B256) -> BTreeMap<String, Vec<u8>> {
     let serving = Serving::open(&scene.folder).expect("a served model");
     let cache = scene.folder.join(&serving.description.cache);
     let width = serving.cache().expect("a cache").commitment().width;
-    // The demo's shards are larger than its cache: there is one, after a header of 32 bytes, a row a unit.
+    // The demo's shards are larger than its cache: there is one, a row a unit. After a header of 32 bytes stand two terms, each the numbers of
+    // every row and then their scales (`influence::cache::shard`).
     let shard = std::fs::read(cache.join("influence-00000")).expect("one shard");
-    for (row, unit) in serving.units().expect("units").iter().enumerate() {
+    let units = serving.units().expect("units");
+    let (rows, scales) = (units.len(), 4 * width.div_ceil(ops::int8::GROUP));
+    let term = rows * (width + scales);
+    let of_row = |row: usize| {
+        [32, 32 + term].into_iter().flat_map(move |start| {
+            let (numbers, of_scales) = (start + row * width, start + rows * width + row * scales);
+            [numbers..numbers + width, of_scales..of_scales + scales]
+        })
+    };
+    for (row, unit) in units.iter().enumerate() {
         let mut first = 1;
         for part in &unit.parts {
             let tokens = &unit.text[first..first + part.tokens as usize];
@@ -77,8 +87,10 @@ fn needles(scene: &Scene, leaf: B256) -> BTreeMap<String, Vec<u8>> {
                 needles.insert(format!("tokens {number} of unit {row}"), window.join(",").into_bytes());
             }
             needles.insert(format!("label of unit {row}"), part.label.clone().into_bytes());
-            let bytes = &shard[32 + 4 * row * width..32 + 4 * (row + 1) * width];
-            for (part, slice) in bytes.chunks_exact(SLICE).enumerate() {
+            let slices = of_row(row).flat_map(|range| shard[range].chunks_exact(SLICE));
+            // A run of zeros tells nothing.
+            let telling = slices.filter(|slice| slice.iter().filter(|byte| **byte != 0).count() > SLICE / 2);
+            for (part, slice) in telling.enumerate() {
                 needles.insert(format!("features of unit {row}, part {part}"), slice.to_vec());
             }
         }
