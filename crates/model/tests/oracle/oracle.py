@@ -11,6 +11,7 @@ import json, os, subprocess, sys, tempfile
 os.environ["HF_HUB_OFFLINE"] = "1"
 import numpy as np
 import torch
+import transformers
 from torch.nn import functional as F
 from transformers import (AutoModelForCausalLM, GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM, MistralConfig,
                           MistralForCausalLM, Qwen2Config, Qwen2ForCausalLM, Qwen3Config, Qwen3ForCausalLM)
@@ -65,12 +66,21 @@ SIZES = dict(vocab_size=97, hidden_size=64, num_hidden_layers=3, num_attention_h
              max_position_embeddings=128, bos_token_id=None, eos_token_id=None, pad_token_id=None)
 LLAMA3 = dict(rope_type="llama3", rope_theta=10000.0, factor=4.0, low_freq_factor=1.0, high_freq_factor=4.0,
               original_max_position_embeddings=32)
+
+
+def rope(parameters):
+    """As this transformers names them: one dictionary since version 5, the base beside the rest before. An unknown name would be ignored."""
+    if int(transformers.__version__.split(".")[0]) >= 5:
+        return dict(rope_parameters=parameters)
+    return dict(rope_theta=parameters["rope_theta"], rope_scaling={k: v for k, v in parameters.items() if k != "rope_theta"})
+
+
 FAMILIES = {
     "gpt2": lambda: GPT2LMHeadModel(GPT2Config(vocab_size=97, n_embd=64, n_layer=3, n_head=4, n_positions=128, resid_pdrop=0,
                                                embd_pdrop=0, attn_pdrop=0, bos_token_id=None, eos_token_id=None)),
     "llama": lambda: LlamaForCausalLM(LlamaConfig(**SIZES, num_key_value_heads=2, tie_word_embeddings=True)),
     "llama untied, llama3 rope": lambda: LlamaForCausalLM(LlamaConfig(**SIZES, num_key_value_heads=1, tie_word_embeddings=False,
-                                                                      rope_parameters=LLAMA3)),
+                                                                      **rope(LLAMA3))),
     "mistral": lambda: MistralForCausalLM(MistralConfig(**SIZES, num_key_value_heads=2, sliding_window=None)),
     "qwen2": lambda: Qwen2ForCausalLM(Qwen2Config(**SIZES, num_key_value_heads=2, tie_word_embeddings=True)),
     "qwen3": lambda: Qwen3ForCausalLM(Qwen3Config(**SIZES, num_key_value_heads=2, head_dim=24, tie_word_embeddings=False)),
