@@ -3,6 +3,7 @@
 //! Data goes to standard output, progress and advice to standard error. `--json` turns the data into one JSON value.
 //! Exit codes: 0 done, 1 failed, 2 wrong usage.
 
+mod arithmetic;
 mod cli;
 mod command;
 mod config;

@@ -16,32 +16,34 @@
 //! run/ cache/ units.jsonl serving.json   as `serving` says
 //! ```
 
+mod models;
+mod training;
+mod units;
+
+pub use models::Models;
+pub use training::{Training, manifest};
+pub use units::{Text, owners, units};
+
 use crate::{
     rpc::Client,
-    serving::{Description, ServedPart, ServedUnit, Serving},
-    transaction::send,
+    serving::{Description, Serving},
 };
-use alloy_primitives::{Address, B256, U256, keccak256};
+use alloy_primitives::{Address, B256, keccak256};
 use alloy_signer_local::PrivateKeySigner;
-use alloy_sol_types::SolCall;
-use anyhow::{Context as _, bail, ensure};
-use attribution::{
-    influence::{cache, language},
-    shares::NOVELTY_ONE,
-};
+use anyhow::{Context as _, ensure};
+use attribution::influence::cache;
 use compute::fee::Price;
 use interfaces::{
-    addresses::{DATANETS, MODELS},
+    addresses::DATANETS,
     datanets::{IDatanets, datanet_id},
-    models::{IModels, model_id},
+    models::IModels,
 };
-use model::{Config, Model, Progress, Tokenizer, TrainOptions, data::Items, train};
+use model::{Progress, Tokenizer, TrainOptions, train};
 use ops::Ctx;
-use primitives::{Amount, Domain, hash::hash};
+use primitives::Amount;
 use serde::{Deserialize, Serialize};
 use std::{
     collections::BTreeMap,
-    ops::ControlFlow,
     path::{Path, PathBuf},
     time::{Duration, Instant},
 };
@@ -53,8 +55,8 @@ const REQUEST_FILE: &str = "registration.json";
 const MANIFEST_FILE: &str = "manifest.json";
 const RUN: &str = "run";
 const CACHE: &str = "cache";
-/// How long to wait for the beacon's seed.
-const SEED_PATIENCE: Duration = Duration::from_secs(60);
+/// Time between two words on training.
+const WORD: Duration = Duration::from_secs(5);
 
 /// What is registered. Equal requests give equal models.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -102,16 +104,6 @@ pub struct Registered {
     pub folder: PathBuf,
 }
 
-/// A text of the training set.
-struct Text {
-    datanet: B256,
-    item: B256,
-    owner: Address,
-    label: String,
-    novelty: u32,
-    text: String,
-}
-
 /// Who does it, and with what.
 pub struct Registrar<'a> {
     /// The ledger.
@@ -139,29 +131,45 @@ impl Registrar<'_> {
         let data = self.versions(vault, request).await?;
         let texts = texts(vault, ring, request, &data, now)?;
         let tokenizer = self.tokenizer(&texts, request)?;
-        let units = units(&texts, &tokenizer, request.architecture.context)?;
+        let owners = owners(&texts);
+        let units = units(&texts, &owners, &tokenizer, request.architecture.context)?;
         let config = request.architecture.config(tokenizer.vocabulary());
-        let parts = units.iter().flat_map(|unit| &unit.parts);
-        let contributors = parts.map(|part| part.contributor).max().map_or(0, |last| last as usize + 1);
         (self.tell)(format!(
-            "{} units of {} texts by {contributors} contributors; {} parameters, {} steps",
+            "{} units of {} texts by {} contributors; {} parameters, {} steps",
             units.len(),
             texts.len(),
+            owners.len(),
             config.parameters(),
             request.train.steps
         ));
-        let document = serde_json::to_vec(&(
-            &config,
-            tokenizer.hash(),
-            &request.set,
-            &request.train,
-            ops::OP_SET_VERSION,
-        ))?;
+        let (document, manifest) = manifest(&config, &tokenizer, &request.set, &request.train)?;
         write(&self.folder.join(MANIFEST_FILE), &document)?;
-        let id =
-            self.register(request, hash(Domain::Model, &document), data.values().cloned().collect()).await?;
-        let seed = self.seed(id).await?;
-        let final_root = self.train(request, id, seed, &config, &tokenizer, &units).await?;
+        let models = Models { client: self.client, key: self.key };
+        let what = IModels::Registration {
+            manifest,
+            base: B256::ZERO,
+            baseShareBps: 0,
+            uses: request.uses,
+            licence: request.licence.clone(),
+            name: request.name.clone(),
+        };
+        let id = models.register(what, &request.train, data.values().cloned().collect()).await?;
+        (self.tell)(format!("registered as {id}"));
+        let seed = models.seed(id).await?;
+        let options = TrainOptions { seed, ..request.train.clone() };
+        let training = Training { id, config: &config, tokenizer: &tokenizer, units: &units, options };
+        let mut told = Instant::now();
+        let mut observe = |progress: &Progress| {
+            if told.elapsed() >= WORD {
+                told = Instant::now();
+                let Progress { step, steps, loss, seconds_left, .. } = progress;
+                (self.tell)(format!("step {step} of {steps}, loss {loss:.3}, {seconds_left:.0} s left"));
+            }
+        };
+        let mut committed =
+            |step, root| (self.tell)(format!("checkpoint of step {step} on the ledger: {root}"));
+        let final_root =
+            training.run(&models, self.ctx, &self.folder.join(RUN), &mut observe, &mut committed).await?;
         let weights = Path::new(RUN).join(train::MODEL_DIR);
         tokenizer.save(&self.folder.join(&weights))?;
         let description = Description {
@@ -181,13 +189,13 @@ impl Registrar<'_> {
             serving.build_cache(&self.ctx, &self.folder.join(CACHE), &options, &mut |_| {})
         })?;
         let commitment = cache.commitment();
-        self.finalise(request, id, final_root, commitment).await?;
+        models.finalise(id, final_root, commitment, &request.price).await?;
         Ok(Registered {
             model: id,
             name: request.name.clone(),
             parameters: config.parameters(),
             units: units.len(),
-            contributors,
+            contributors: owners.len(),
             seed,
             final_root,
             cache: commitment.root,
@@ -254,167 +262,6 @@ impl Registrar<'_> {
         tokenizer.save(self.folder)?;
         Ok(tokenizer)
     }
-
-    /// Registers the model and fixes its descriptor; its id.
-    async fn register(
-        &self,
-        request: &Request,
-        manifest: B256,
-        data: Vec<IModels::DatanetVersion>,
-    ) -> anyhow::Result<B256> {
-        let id = model_id(self.key.address(), manifest);
-        let known = self.status(id).await;
-        if known == IModels::Status::None {
-            let what = IModels::Registration {
-                manifest,
-                base: B256::ZERO,
-                baseShareBps: 0,
-                uses: request.uses,
-                licence: request.licence.clone(),
-                name: request.name.clone(),
-            };
-            self.send(IModels::registerCall { what }, "the model was not registered").await?;
-            (self.tell)(format!("registered as {id}"));
-        }
-        if matches!(known, IModels::Status::None | IModels::Status::Registered) {
-            let descriptor = IModels::Descriptor {
-                hyperparameters: hash(Domain::Run, &serde_json::to_vec(&request.train)?),
-                opSet: ops::OP_SET_VERSION,
-                steps: request.train.steps,
-                maxUnreviewed: u64::MAX,
-                data,
-            };
-            self.send(IModels::describeCall { model: id, descriptor }, "the training descriptor was refused")
-                .await?;
-        }
-        if known == IModels::Status::Retired {
-            bail!("model {id} was retired on the ledger: register it under another name");
-        }
-        Ok(id)
-    }
-
-    async fn status(&self, model: B256) -> IModels::Status {
-        let known = self.client.view(MODELS, &IModels::modelCall { model }).await;
-        known.map_or(IModels::Status::None, |model| model.status)
-    }
-
-    /// The seed, once the beacon has drawn it: the first eight bytes, little-endian.
-    async fn seed(&self, model: B256) -> anyhow::Result<u64> {
-        let started = Instant::now();
-        loop {
-            let training = self.client.view(MODELS, &IModels::trainingCall { model }).await?;
-            if !training.seed.is_zero() {
-                return Ok(u64::from_le_bytes(training.seed[..8].try_into().expect("eight bytes")));
-            }
-            let waited = started.elapsed() < SEED_PATIENCE;
-            ensure!(
-                waited,
-                "the ledger drew no seed within {} s: run the command again",
-                SEED_PATIENCE.as_secs()
-            );
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
-    }
-
-    /// Trains checkpoint by checkpoint; each is on the ledger before the next begins. The last one's root.
-    async fn train(
-        &self,
-        request: &Request,
-        id: B256,
-        seed: u64,
-        config: &Config,
-        tokenizer: &Tokenizer,
-        units: &[ServedUnit],
-    ) -> anyhow::Result<B256> {
-        let options = TrainOptions { seed, ..request.train.clone() };
-        let data = Items::new(units.iter().map(ServedUnit::example).collect())?;
-        let folder = self.folder.join(RUN);
-        let every = options.checkpoint_every;
-        let mut told = Instant::now();
-        loop {
-            let mut observe = |progress: &Progress| {
-                if told.elapsed() >= Duration::from_secs(5) {
-                    told = Instant::now();
-                    let Progress { step, steps, loss, seconds_left, .. } = progress;
-                    (self.tell)(format!("step {step} of {steps}, loss {loss:.3}, {seconds_left:.0} s left"));
-                }
-                let pause = progress.step.is_multiple_of(every) && progress.step < progress.steps;
-                if pause { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-            };
-            let model = Model::initial(config.clone(), seed)?;
-            let settings = train::RunSettings { keep_checkpoints: 0, ..Default::default() };
-            // The arithmetic holds this thread; the runtime's others keep the ledger's client alive.
-            let outcome = tokio::task::block_in_place(|| {
-                train::run(
-                    self.ctx,
-                    &folder,
-                    model,
-                    &data,
-                    None,
-                    Some(tokenizer.hash()),
-                    options.clone(),
-                    settings,
-                    &mut observe,
-                )
-            })?;
-            let known = self.client.view(MODELS, &IModels::trainingCall { model: id }).await?;
-            if let Some(record) = outcome.last.as_ref().filter(|record| record.step > known.lastStep) {
-                let (step, root, chain) = (record.step, outcome.state_root, record.chain);
-                let call = IModels::checkpointCall { model: id, step, root, chain };
-                self.send(call, "a checkpoint was refused").await?;
-                (self.tell)(format!("checkpoint of step {step} on the ledger: {root}"));
-            }
-            if outcome.finished {
-                return Ok(outcome.state_root);
-            }
-        }
-    }
-
-    async fn finalise(
-        &self,
-        request: &Request,
-        id: B256,
-        final_root: B256,
-        commitment: &cache::Commitment,
-    ) -> anyhow::Result<()> {
-        if self.status(id).await == IModels::Status::Ready {
-            let known = self.client.view(MODELS, &IModels::modelCall { model: id }).await?;
-            ensure!(
-                known.cache.root == commitment.root,
-                "the ledger holds the cache {} for this model, the folder's is {}: the folder was built by another version of the program",
-                known.cache.root,
-                commitment.root
-            );
-            return Ok(());
-        }
-        let Price { rate_in, rate_out, platform_fee } = request.price;
-        let call = IModels::finaliseCall {
-            model: id,
-            finalRoot: final_root,
-            cache: IModels::Cache {
-                root: commitment.root,
-                // The inverse curvature is derived from the committed features by the op set, so the cache's root binds it too.
-                curvature: B256::ZERO,
-                floor: (commitment.rule.floor as f64).to_bits(),
-                cap: (commitment.rule.cap as f64).to_bits(),
-                damping: commitment.options.damping_ratio().to_bits(),
-            },
-            rates: IModels::Rates {
-                rateIn: rate_in.to_word(),
-                rateOut: rate_out.to_word(),
-                platformFee: platform_fee.to_word(),
-            },
-        };
-        self.send(call, "the model was not finalised").await
-    }
-
-    async fn send<C: SolCall>(&self, call: C, refused: &'static str) -> anyhow::Result<()> {
-        let receipt = send(self.client, self.key, MODELS, U256::ZERO, call.abi_encode().into())
-            .await
-            .context(refused)?;
-        ensure!(receipt.status == U256::from(1), "{refused}: transaction {}", receipt.transaction_hash);
-        Ok(())
-    }
 }
 
 /// OPEN that a registration's gas may take, so that somebody without any is told before the work begins.
@@ -448,54 +295,9 @@ fn texts(
     let mut texts = Vec::new();
     for item in vault.open_set(&request.set, ring, "training", now)? {
         let (entry, item) = item?;
-        let meta = &item.meta;
-        texts.push(Text {
-            datanet: *datanet_of
-                .get(&entry.contribution)
-                .context("an item of the training set has no Datanet")?,
-            item: entry.leaf,
-            owner: meta.facts.owner,
-            label: meta.title.clone().unwrap_or_else(|| meta.source.clone()),
-            novelty: (u64::from(meta.nu_ppm) * u64::from(NOVELTY_ONE) / 1_000_000) as u32,
-            text: item.text,
-        });
+        let datanet = datanet_of.get(&entry.contribution);
+        let datanet = datanet.context("an item of the training set has no Datanet")?;
+        texts.push(Text::new(*datanet, entry.leaf, item));
     }
     Ok(texts)
-}
-
-/// The texts end to end, cut into units of a context wherever texts end (RULEBOOK R2a). No mark stands between them: where an owner ends one changes nothing.
-fn units(texts: &[Text], tokenizer: &Tokenizer, context: usize) -> anyhow::Result<Vec<ServedUnit>> {
-    let mut owners: Vec<Address> = Vec::new();
-    let (mut contributor_of, mut documents) = (Vec::new(), Vec::new());
-    for text in texts {
-        let contributor = owners.iter().position(|owner| *owner == text.owner).unwrap_or_else(|| {
-            owners.push(text.owner);
-            owners.len() - 1
-        });
-        contributor_of.push(u32::try_from(contributor)?);
-        documents.push(tokenizer.encode(&text.text, false)?);
-    }
-    let part = |(document, tokens): (u32, u32)| {
-        let text = &texts[document as usize];
-        ServedPart {
-            datanet: text.datanet,
-            item: text.item,
-            owner: text.owner,
-            contributor: contributor_of[document as usize],
-            document,
-            tokens,
-            novelty: text.novelty,
-            label: text.label.clone(),
-        }
-    };
-    let unit = |packed: language::Packed| {
-        let last = packed.example.targets.last().copied();
-        ServedUnit {
-            text: packed.example.tokens.iter().copied().chain(last).collect(),
-            parts: packed.parts.into_iter().map(part).collect(),
-        }
-    };
-    let units: Vec<ServedUnit> = language::pack(&documents, None, context).into_iter().map(unit).collect();
-    ensure!(!units.is_empty(), "the training set has no text to train on");
-    Ok(units)
 }

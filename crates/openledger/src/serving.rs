@@ -119,6 +119,15 @@ impl ServedUnit {
         Example::next_token(&self.text)
     }
 
+    /// Each part with the tokens that are its own: those whose loss is taken.
+    pub fn own_tokens(&self) -> impl Iterator<Item = (&ServedPart, &[u32])> {
+        self.parts.iter().scan(&self.text[1..], |rest, part| {
+            let (own, after) = rest.split_at(part.tokens as usize);
+            *rest = after;
+            Some((part, own))
+        })
+    }
+
     /// Whether there is text, and the parts' tokens are those whose loss is taken.
     fn is_whole(&self) -> bool {
         let tokens: u64 = self.parts.iter().map(|part| u64::from(part.tokens)).sum();

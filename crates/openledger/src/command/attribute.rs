@@ -133,7 +133,7 @@ enum Action {
 
 /// Runs `openledger attribute`.
 pub fn run(arguments: Arguments, output: &Output) -> anyhow::Result<()> {
-    let ctx = crate::demo::train::context()?;
+    let ctx = crate::arithmetic::context(0);
     match arguments.action {
         Action::Cache { model, documents, folder, rank, damping, seed } => {
             let options = Options { rank, damping, seed, ..Options::default() };

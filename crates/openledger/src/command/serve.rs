@@ -190,7 +190,7 @@ async fn open(folder: &Path, arguments: &Arguments, client: &Client) -> anyhow::
         rate_out: rate(&arguments.rate_out, known.rates.rateOut, "--rate-out")?,
         platform_fee: rate(&arguments.platform_fee, known.rates.platformFee, "--platform-fee")?,
     };
-    let ctx = crate::demo::train::context()?;
+    let ctx = crate::arithmetic::context(0);
     let engine = tokio::task::block_in_place(|| serving.engine(ctx, cache))?;
     Ok(Ready { worker: Worker::new(model, &serving.description.name, engine), price })
 }

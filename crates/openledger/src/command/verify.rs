@@ -150,7 +150,7 @@ async fn replayed(
         let partial = |name| link(name, Err((State::Open, partial.to_string())));
         return Ok(vec![partial("cache replay"), partial("answer replay")]);
     }
-    let ctx = crate::demo::train::context()?;
+    let ctx = crate::arithmetic::context(0);
     let scratch = replay::scratch(&home.join("replay"))?;
     let terminal = std::io::stderr().is_terminal();
     output.note(
@@ -181,7 +181,7 @@ async fn retrained(
     if let Err(partial) = serving.require_replay() {
         return Ok(link("training replay", Err((State::Open, partial.to_string()))));
     }
-    let ctx = crate::demo::train::context()?;
+    let ctx = crate::arithmetic::context(0);
     let notes = home.join(format!("replay-training-{}.json", serving.description.model));
     if let Some(folder) = notes.parent() {
         std::fs::create_dir_all(folder)?;

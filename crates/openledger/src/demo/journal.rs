@@ -11,7 +11,7 @@ use std::{
 /// File in the demo's folder.
 const FILE: &str = "demo.json";
 /// Version of the file's meaning; another one is refused.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// A contributor, as the demo came to know it.
 #[derive(Clone, Debug, Serialize, Deserialize)]

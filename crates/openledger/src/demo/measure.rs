@@ -5,8 +5,9 @@
 use super::{
     corpus::Corpus,
     story::Story,
-    train::{Part, Trained, UNIT_TOKENS, Unit},
+    train::{Trained, UNIT_TOKENS},
 };
+use crate::serving::{ServedPart, ServedUnit};
 use attribution::{
     bm25::Bm25,
     influence::{
@@ -62,7 +63,7 @@ pub fn run(
     story: &mut Story,
 ) -> anyhow::Result<Measured> {
     let language = Language::new(&trained.model);
-    let parts: Vec<(&Part, &[u32])> = trained.units.iter().flat_map(Unit::parts).collect();
+    let parts: Vec<(&ServedPart, &[u32])> = trained.units.iter().flat_map(ServedUnit::own_tokens).collect();
     let terms: Vec<&[u32]> = parts.iter().map(|(_, tokens)| *tokens).collect();
     let bm25 = Bm25::new(&terms);
     let contributors = corpus.sources.len();
@@ -108,10 +109,10 @@ fn interleave(corpus: &Corpus) -> impl Iterator<Item = (usize, &vault::document:
 }
 
 /// For each contributor, the sum of its best parts' scores.
-fn best_parts(scores: &[f64], parts: &[(&Part, &[u32])], contributors: usize) -> Vec<f64> {
+fn best_parts(scores: &[f64], parts: &[(&ServedPart, &[u32])], contributors: usize) -> Vec<f64> {
     let mut of_each = vec![Vec::new(); contributors];
     for ((part, _), score) in parts.iter().zip(scores) {
-        of_each[part.contributor].push(*score);
+        of_each[part.contributor as usize].push(*score);
     }
     of_each
         .into_iter()

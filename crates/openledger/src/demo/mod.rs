@@ -89,10 +89,11 @@ pub async fn run(options: Options, output: &Output) -> anyhow::Result<()> {
     contribute::run(&corpus, &mut store, &accounts, &network, &mut journal, &mut story).await?;
 
     story.chapter("train", "3. Train: a descriptor fixed first, checkpoints committed as they come");
-    let ctx = train::context()?;
+    let ctx = crate::arithmetic::context(0);
     let scale = Scale::for_bytes(corpus.bytes());
     let trained =
-        train::run(&options.folder, scale, &mut store, &accounts, &network, &mut journal, &mut story).await?;
+        train::run(&options.folder, ctx, scale, &mut store, &accounts, &network, &mut journal, &mut story)
+            .await?;
 
     story.chapter("cache", "4. Attribution cache: what each item did to the model");
     let cache =

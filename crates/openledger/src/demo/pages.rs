@@ -191,7 +191,7 @@ pub fn shown(id: &str, body: &Value, prompt: String, journal: &Journal, spans: &
                     .take(3)
                     .map(|u| ItemShare {
                         id: text(&u["item"]),
-                        label: item_label(u),
+                        label: place(u["label"].as_str().unwrap_or_default()).into(),
                         share_ppm: ppm(weight(u)),
                     })
                     .collect(),
@@ -217,10 +217,9 @@ pub fn shown(id: &str, body: &Value, prompt: String, journal: &Journal, spans: &
     }
 }
 
-/// A unit's place without its contributor's name, which stands in the same row.
-fn item_label(unit: &Value) -> String {
-    let label = unit["label"].as_str().unwrap_or_default();
-    label.split_once(": ").map_or(label, |(_, place)| place).to_string()
+/// Where an item stands, without its contributor's name.
+fn place(label: &str) -> &str {
+    label.split_once(": ").map_or(label, |(_, place)| place)
 }
 
 /// Cuts the answer's text by its spans and by what stands word for word in a document. A span belongs to the contributor whose unit
@@ -262,14 +261,14 @@ fn segments(body: &Value, units: &[Value], sources: &[Source], spans: &Spans) ->
 fn items(trained: &Trained, journal: &Journal) -> BTreeMap<String, Item> {
     let mut items = BTreeMap::new();
     for part in trained.units.iter().flat_map(|unit| &unit.parts) {
-        let contributor = &journal.state.contributors[part.contributor];
+        let contributor = &journal.state.contributors[part.contributor as usize];
         let item = items.entry(part.item.to_string()).or_insert_with(|| Item {
             id: part.item.to_string(),
-            label: part.label.clone(),
+            label: place(&part.label).into(),
             contributor: contributor.name.clone(),
             account: contributor.account.to_string(),
             licence: contributor.licence.clone(),
-            datanet: journal.state.datanet.unwrap_or_default().to_string(),
+            datanet: part.datanet.to_string(),
             contribution: contributor.contribution.unwrap_or_default().to_string(),
             model: trained.id.to_string(),
             novelty_ppm: (u64::from(part.novelty) * 1_000_000 / u64::from(NOVELTY_ONE)) as u32,

@@ -4,7 +4,7 @@
 //! more; either way the item is named by its leaf, which the ledger's Datanet version commits to.
 
 use super::{Outcome, broken};
-use crate::serving::{ServedPart, Serving};
+use crate::serving::{ServedPart, ServedUnit, Serving};
 use alloy_primitives::B256;
 use anyhow::Context as _;
 use std::collections::BTreeMap;
@@ -14,15 +14,9 @@ use vault::{Vault, crypt::keys::Keyring};
 pub fn check(serving: &Serving, vault: &mut Vault, ring: &Keyring, now: u64) -> anyhow::Result<Outcome> {
     let units = serving.units()?;
     let (model, tokenizer) = serving.model()?;
-    // Each part with the tokens that are its own: those whose loss is taken.
     let mut of_items: BTreeMap<B256, Vec<(&ServedPart, &[u32])>> = BTreeMap::new();
-    for unit in &units {
-        let mut rest = unit.text.get(1..).unwrap_or_default();
-        for part in &unit.parts {
-            let (own, after) = rest.split_at(rest.len().min(part.tokens as usize));
-            rest = after;
-            of_items.entry(part.item).or_default().push((part, own));
-        }
+    for (part, own) in units.iter().flat_map(ServedUnit::own_tokens) {
+        of_items.entry(part.item).or_default().push((part, own));
     }
     let items = of_items.len();
     let set = match set_of(vault, &of_items) {

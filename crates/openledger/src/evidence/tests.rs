@@ -4,7 +4,8 @@ use super::{
     *,
 };
 use crate::{
-    demo::{self, accounts::Accounts, train::context},
+    arithmetic::context,
+    demo::{self, accounts::Accounts},
     light::read_genesis,
     output::Output,
     rpc::Client,
@@ -335,7 +336,7 @@ fn files(folder: &Path, found: &mut Vec<PathBuf>) {
 #[test]
 fn a_flipped_byte_of_weights_units_or_checkpoints_is_found_by_replay() {
     let scene = Scene::new();
-    let ctx = context().expect("a context");
+    let ctx = context(0);
     runtime().block_on(async {
         let mut ledger = scene.ledger(scene.rpc());
         let notes = scene.folder.join("notes.json");

@@ -30,7 +30,7 @@ impl EngineEmbedder {
             let opened = || format!("{} is no model", folder.display());
             (Model::load(folder).with_context(opened)?, Tokenizer::load(folder).with_context(opened)?)
         };
-        let ctx = crate::demo::train::context()?;
+        let ctx = crate::arithmetic::context(0);
         Ok(EngineEmbedder { ctx, model, tokenizer, activations: Activations::default() })
     }
 

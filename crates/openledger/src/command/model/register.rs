@@ -15,7 +15,6 @@ use alloy_primitives::B256;
 use anyhow::{Context as _, bail, ensure};
 use compute::fee::Price;
 use model::{TrainOptions, data::Order, train::Trained};
-use ops::Ctx;
 use primitives::{Amount, licence::Use};
 use std::path::PathBuf;
 use vault::{commands, vault::training::Query};
@@ -116,12 +115,8 @@ pub async fn run(arguments: Arguments, home: &Home, output: &Output) -> anyhow::
         rank: *rank,
         price,
     };
-    let threads = match arguments.fit.threads {
-        0 => std::thread::available_parallelism().map_or(1, usize::from),
-        threads => threads,
-    };
     let tell = |text: String| output.note(text);
-    let ctx = Ctx::detect().with_threads(threads);
+    let ctx = crate::arithmetic::context(arguments.fit.threads);
     let registrar = Registrar { client: &client, key: &key, folder, ctx, tell: &tell };
     let registered = registrar.run(&request, &mut vault, &ring, now).await?;
     output.result(&registered, || {

@@ -75,13 +75,7 @@ fn needles(scene: &Scene, leaf: B256) -> BTreeMap<String, Vec<u8>> {
         })
     };
     for (row, unit) in units.iter().enumerate() {
-        let mut first = 1;
-        for part in &unit.parts {
-            let tokens = &unit.text[first..first + part.tokens as usize];
-            first += tokens.len();
-            if part.item != leaf {
-                continue;
-            }
+        for (part, tokens) in unit.own_tokens().filter(|(part, _)| part.item == leaf) {
             for (number, window) in tokens.chunks_exact(TOKENS).enumerate() {
                 let window: Vec<String> = window.iter().map(u32::to_string).collect();
                 needles.insert(format!("tokens {number} of unit {row}"), window.join(",").into_bytes());
@@ -160,7 +154,7 @@ fn after_an_erasure_nothing_of_the_item_is_in_any_file_and_the_lineage_holds() {
     assert_eq!((tombstone.models[0].0, tombstone.sets), (serving.description.model, vec![set]));
     let serving = Serving::open(&folder).expect("still a served model");
     assert_eq!(serving.cache().expect("checked against its root").commitment().root, root);
-    let engine = serving.engine(context().expect("a context"), serving.cache().expect("a cache"));
+    let engine = serving.engine(context(0), serving.cache().expect("a cache"));
     let engine = engine.expect("it still serves");
     let scoring = compute::engine::Scoring { adapter: "", prompt: &[1, 2, 3], output: &[4, 5, 6] };
     let scores = compute::engine::Attributor::score(&engine, &scoring).expect("scored").units;
@@ -200,7 +194,7 @@ fn after_an_erasure_nothing_of_the_item_is_in_any_file_and_the_lineage_holds() {
             .contains("changed or removed")
     );
     // Replay is partial, and says so instead of calling honest work broken.
-    let error = serving.rebuild_cache(&context().expect("a context"), &home.join("x"), &mut |_| {});
+    let error = serving.rebuild_cache(&context(0), &home.join("x"), &mut |_| {});
     assert!(error.expect_err("partial").to_string().contains("replay is partial"));
     let answer =
         std::fs::read_dir(folder.join("answers")).expect("answers").flatten().next().expect("one").path();
