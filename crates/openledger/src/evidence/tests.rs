@@ -158,7 +158,8 @@ fn leaves(value: &Value, at: String, found: &mut Vec<String>) {
     }
 }
 
-/// The leaf with its lowest bit or a character changed.
+/// The leaf with its lowest bit or a character changed. A score is text of a float, where another last digit may still be
+/// the same float: its lowest bit is changed.
 fn flip(value: &mut Value) {
     *value = match value.take() {
         Value::Bool(flag) => json!(!flag),
@@ -166,6 +167,10 @@ fn flip(value: &mut Value) {
             Some(integer) => json!(integer ^ 1),
             None => json!(number.as_f64().unwrap_or_default() + 0.25),
         },
+        Value::String(text) if text.contains('.') && text.parse::<f64>().is_ok() => {
+            let score: f64 = text.parse().expect("just parsed");
+            json!(f64::from_bits(score.to_bits() ^ 1).to_string())
+        }
         Value::String(text) => {
             let mut characters: Vec<char> = text.chars().collect();
             match characters.last_mut() {
