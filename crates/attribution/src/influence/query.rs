@@ -103,40 +103,38 @@ impl Attribution {
     }
 }
 
-/// `[rows, width]` numbers as a sum of two int8 terms, as features are kept.
-struct TwoTerms {
+/// Rows of `width` numbers that are multiplied with features: exact ones in two int8 terms, as features are kept, rough ones in one.
+struct Multiplicands {
+    /// First terms of the exact rows, then their second terms, then the rough rows: one reading of the features' first term serves all.
+    all: Int8Rows,
+    /// First terms of the exact rows.
     first: Int8Rows,
-    rest: Int8Rows,
 }
 
-impl TwoTerms {
-    fn quantise(ctx: &Ctx, width: usize, data: &[f32]) -> TwoTerms {
-        let rows = data.len() / width;
-        let rest = remainder(&Int8Weights::quantise(rows, width, data), data);
-        let of = |data: &[f32]| Int8Rows::quantise(ctx, rows, width, data);
-        TwoTerms { first: of(data), rest: of(&rest) }
+impl Multiplicands {
+    fn quantise(ctx: &Ctx, width: usize, exact: &[f32], rough: &[f32]) -> Multiplicands {
+        let of = |data: &[f32]| Int8Rows::quantise(ctx, data.len() / width, width, data);
+        let rest = remainder(&Int8Weights::quantise(exact.len() / width, width, exact), exact);
+        Multiplicands { all: of(&[exact, &rest, rough].concat()), first: of(exact) }
     }
 
-    /// `self . features`: `[rows, rows of the shard]`: first by first, plus first by rest, plus rest by first. What is left out is rest by rest.
-    fn product(&self, ctx: &Ctx, shard: &Shard) -> Vec<f32> {
-        let mut scores = vec![0.0; self.first.rows() * shard.rows()];
-        int8_rows_matmul(ctx, &self.first, &shard.features, &mut scores, false);
+    /// `[exact, rows of the shard]` and `[rough, rows of the shard]`. Of exact rows: first by first, plus first by rest, plus rest by first; what
+    /// is left out is rest by rest.
+    fn product(&self, ctx: &Ctx, shard: &Shard) -> (Vec<f32>, Vec<f32>) {
+        let exact = self.first.rows() * shard.rows();
+        let mut scores = vec![0.0; self.all.rows() * shard.rows()];
+        int8_rows_matmul(ctx, &self.all, &shard.features, &mut scores, false);
+        let rough = scores.split_off(2 * exact);
+        let rest = scores.split_off(exact);
         int8_rows_matmul(ctx, &self.first, &shard.rest, &mut scores, true);
-        int8_rows_matmul(ctx, &self.rest, &shard.features, &mut scores, true);
-        scores
+        scores.iter_mut().zip(rest).for_each(|(score, rest)| *score += rest);
+        (scores, rough)
     }
 }
 
 /// `queries . features`: `[queries, rows]`, from `[queries, width]`. A score's bits depend on its query and its row alone.
 pub(super) fn score_rows(ctx: &Ctx, queries: &[f32], shard: &Shard) -> Vec<f32> {
-    TwoTerms::quantise(ctx, shard.features.inputs(), queries).product(ctx, shard)
-}
-
-/// As [`score_rows`] of the first terms alone: for spans, which explain and do not pay.
-fn rough(ctx: &Ctx, queries: &Int8Rows, shard: &Shard) -> Vec<f32> {
-    let mut scores = vec![0.0; queries.rows() * shard.rows()];
-    int8_rows_matmul(ctx, queries, &shard.features, &mut scores, false);
-    scores
+    Multiplicands::quantise(ctx, shard.features.inputs(), queries, &[]).product(ctx, shard).0
 }
 
 /// Attributes an answer. `spans` are disjoint ranges of rows (token positions of `item`); rows outside them count in the total
@@ -286,16 +284,17 @@ fn multiply(ctx: &Ctx, cache: &Cache, gradients: &[&Gradient]) -> Vec<Scores> {
         return Vec::new();
     }
     ops::team(ctx, || {
-        let whole = TwoTerms::quantise(ctx, width, &whole);
-        let spans = Int8Rows::quantise(ctx, of_spans.len(), width, &spans);
+        // Spans explain and do not pay.
+        let rows = Multiplicands::quantise(ctx, width, &whole, &spans);
         let each = |scores: Vec<f32>, rows: usize, of: &mut [Vec<f64>]| {
             for (scores, of) in scores.chunks_exact(rows).zip(of) {
                 of.extend(scores.iter().map(|score| f64::from(*score)));
             }
         };
         for shard in &cache.shards {
-            each(whole.product(ctx, shard), shard.rows(), &mut of_wholes);
-            each(rough(ctx, &spans, shard), shard.rows(), &mut of_spans);
+            let (wholes, spans) = rows.product(ctx, shard);
+            each(wholes, shard.rows(), &mut of_wholes);
+            each(spans, shard.rows(), &mut of_spans);
         }
     });
     let (mut of_wholes, mut of_spans) = (of_wholes.into_iter(), of_spans.into_iter());

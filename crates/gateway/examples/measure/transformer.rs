@@ -1,4 +1,5 @@
-//! A model of the demo's shape (4 layers, 4 heads, width 128, vocabulary 2,048, context 256; drawn weights), and its attribution cache over a text.
+//! A model of the demo's shape (4 layers, 4 heads, width 128, vocabulary 2,048, context 256; drawn weights), or of the engine's reference (6 layers, 6
+//! heads, width 384) with that vocabulary, and its attribution cache over a text.
 
 use alloy_primitives::{Address, B256};
 use attribution::{
@@ -32,7 +33,10 @@ pub fn prepare(text: &Path, folder: &Path) {
         tokenizer.save(folder).expect("the tokenizer is saved");
         tokenizer
     });
-    let config = Config::llama(tokenizer.vocabulary(), 4, 4, 4, 128, CONTEXT);
+    let config = match std::env::var("MODEL").as_deref() {
+        Ok("gpt") => Config::gpt(tokenizer.vocabulary(), 6, 6, 384, CONTEXT),
+        _ => Config::llama(tokenizer.vocabulary(), 4, 4, 4, 128, CONTEXT),
+    };
     let model = Model::initial(config, 7).expect("a model");
     model.save(folder, SaveOptions::default()).expect("the model is saved");
     let tokens = tokenizer.encode(&text, false).expect("tokens");
