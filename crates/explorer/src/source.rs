@@ -126,11 +126,11 @@ pub struct Item {
     pub contributor: String,
     /// Account that is paid.
     pub account: String,
-    /// SPDX expression.
+    /// SPDX expression; empty when the operator does not say.
     pub licence: String,
     /// The Datanet it was contributed to.
     pub datanet: String,
-    /// The contribution it stands in.
+    /// The contribution it stands in; empty when the operator does not say.
     pub contribution: String,
     /// The model that learned from it.
     pub model: String,

@@ -49,6 +49,8 @@ pub enum Command {
     Init(command::init::Arguments),
     /// Run a node
     Node(command::node::Arguments),
+    /// Serve the pages of any node: blocks, accounts, Datanets, models, answers, settlements, claims
+    Pages(command::pages::Arguments),
     /// Keys: create, import, list; balances; send and sign
     Wallet(command::wallet::Arguments),
     /// Height, peers and finality of a node

@@ -13,6 +13,7 @@ mod home;
 mod hub;
 mod light;
 mod output;
+mod pages;
 mod password;
 mod recording;
 mod registration;

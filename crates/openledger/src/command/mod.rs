@@ -9,6 +9,7 @@ pub mod demo;
 pub mod init;
 pub mod model;
 pub mod node;
+pub mod pages;
 pub mod publish;
 pub mod serve;
 pub mod status;
@@ -40,6 +41,7 @@ pub fn run(arguments: Arguments, output: &Output) -> anyhow::Result<()> {
         Command::Demo(arguments) => demo::run(arguments, &home, output),
         Command::Init(arguments) => init::run(arguments, &home, output),
         Command::Node(arguments) => node::run(arguments, &home, output),
+        Command::Pages(arguments) => runtime()?.block_on(pages::run(arguments, &home, output)),
         Command::Wallet(arguments) => wallet::run(arguments, &home, output),
         Command::Status(arguments) => runtime()?.block_on(status::run(arguments, output)),
         Command::Completions { shell } => {
