@@ -5,6 +5,7 @@
 
 mod arithmetic;
 mod cli;
+mod clock;
 mod command;
 mod config;
 mod demo;

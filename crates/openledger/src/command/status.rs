@@ -20,7 +20,7 @@ pub async fn run(arguments: Arguments, output: &Output) -> anyhow::Result<()> {
     let number = |field: &str| -> u64 {
         block[field].as_str().and_then(|text| text.parse::<U256>().ok()).unwrap_or_default().saturating_to()
     };
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |d| d.as_secs());
+    let now = crate::clock::now();
     let age = now.saturating_sub(number("timestamp"));
     let transactions = block["transactions"].as_array().map_or(0, Vec::len);
     let report = json!({

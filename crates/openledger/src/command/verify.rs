@@ -99,7 +99,7 @@ pub async fn run(arguments: Arguments, home: &Home, output: &Output) -> anyhow::
         if items {
             let place = home.vault(vault.as_deref(), s3_endpoint.as_deref())?;
             let (mut vault, ring) = (vault::commands::open(&place)?, super::datanet::keyring(home)?);
-            let outcome = evidence::items::check(&serving, &mut vault, &ring, crate::demo::now())?;
+            let outcome = evidence::items::check(&serving, &mut vault, &ring, crate::clock::now())?;
             links.push(link("items", outcome));
         }
         if replay {

@@ -65,7 +65,7 @@ pub async fn run(
     journal: &mut Journal,
     story: &mut Story,
 ) -> anyhow::Result<()> {
-    let now = super::now();
+    let now = crate::clock::now();
     let salt = keccak256(NAME);
     let owner = accounts.developer.address();
     let id = datanet_id(owner, salt);
@@ -148,7 +148,7 @@ fn import_one(
 ) -> anyhow::Result<vault::vault::report::ImportReport> {
     let options = ImportOptions {
         licence: Some(source.licence.clone()),
-        ..ImportOptions::new(datanet, account, super::now())
+        ..ImportOptions::new(datanet, account, crate::clock::now())
     };
     let documents = source.documents.iter().cloned().map(Ok);
     let Store { vault, ring } = store;

@@ -26,11 +26,7 @@ use accounts::Accounts;
 use anyhow::Context as _;
 use journal::Journal;
 use scale::Scale;
-use std::{
-    net::SocketAddr,
-    path::PathBuf,
-    time::{SystemTime, UNIX_EPOCH},
-};
+use std::{net::SocketAddr, path::PathBuf};
 use story::Story;
 
 /// What the user asked for.
@@ -50,11 +46,6 @@ pub struct Options {
     pub api: SocketAddr,
     /// Where the pages should be.
     pub pages: SocketAddr,
-}
-
-/// Unix time in seconds.
-pub fn now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |elapsed| elapsed.as_secs())
 }
 
 /// Runs the demo.
@@ -85,7 +76,7 @@ pub async fn run(options: Options, output: &Output) -> anyhow::Result<()> {
     story.chapter("contribute", "2. Contribute: encrypted in the vault, committed to the ledger");
     let network = network::start(&options.folder, &accounts, options.rpc).await?;
     story.tell(format!("a ledger of one validator runs here; JSON-RPC on http://{}", network.rpc));
-    let mut store = contribute::open(&options.folder, &accounts, now())?;
+    let mut store = contribute::open(&options.folder, &accounts, crate::clock::now())?;
     contribute::run(&corpus, &mut store, &accounts, &network, &mut journal, &mut story).await?;
 
     story.chapter("train", "3. Train: a descriptor fixed first, checkpoints committed as they come");

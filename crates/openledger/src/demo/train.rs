@@ -150,7 +150,7 @@ async fn fit(
 
 /// The texts, labelled by their contributors.
 fn read_set(store: &mut Store, journal: &mut Journal) -> anyhow::Result<(Vec<Text>, B256)> {
-    let now = super::now();
+    let now = crate::clock::now();
     let root = match journal.state.training_set {
         Some(root) => root,
         None => store.vault.freeze(Query::deduplicated(), &store.ring, now)?.root,

@@ -31,7 +31,6 @@ pub use saved::Saved;
 
 use crate::light::{LightError, LightLedger};
 use anchors::{Proven, Unproven};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 /// A newest block older than this is no newest block: a running ledger makes one a second.
 const MAX_AGE_SECONDS: u64 = 120;
@@ -97,7 +96,7 @@ pub(crate) fn of(error: &LightError) -> (State, String) {
 /// The block that everything was read from, and its age.
 fn newest(ledger: &LightLedger) -> Outcome {
     let Some(header) = ledger.header() else { return Err(open("nothing was read from the ledger")) };
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |elapsed| elapsed.as_secs());
+    let now = crate::clock::now();
     let (height, seconds) = (header.header().height, header.header().timestamp_ms / 1000);
     let age = now.saturating_sub(seconds);
     let validators = ledger.genesis().validators.len();

@@ -393,9 +393,9 @@ fn a_flipped_byte_of_an_item_in_the_vault_or_of_its_unit_is_found_and_the_item_n
     let check = || -> Result<String, String> {
         let serving = Serving::open(&scene.folder).expect("a served model");
         // A vault that does not even open says what is damaged.
-        let mut store = demo::contribute::open(&scene.folder, &accounts, demo::now())
+        let mut store = demo::contribute::open(&scene.folder, &accounts, crate::clock::now())
             .map_err(|error| format!("{error:#}"))?;
-        items::check(&serving, &mut store.vault, &store.ring, demo::now())
+        items::check(&serving, &mut store.vault, &store.ring, crate::clock::now())
             .expect("it can be compared")
             .map_err(|(state, detail)| {
                 assert_eq!(state, State::Broken);

@@ -48,7 +48,7 @@ pub fn run(arguments: Arguments, home: &Home, output: &Output) -> anyhow::Result
     for file in &keeper_keys {
         ring.add(secret_key(file)?);
     }
-    let now = crate::demo::now();
+    let now = crate::clock::now();
     match action {
         Action::Create { name, description, owner, licences, keepers, needed, personal, secrets, junk } => {
             let owner = own_address(&keystore, &owner)?;

@@ -92,7 +92,7 @@ pub async fn run(arguments: Arguments, home: &Home, output: &Output) -> anyhow::
     check_purse(&client, key.address()).await?;
     let mut vault =
         commands::open(&home.vault(arguments.vault.as_deref(), arguments.s3_endpoint.as_deref())?)?;
-    let (ring, now) = (keyring(home)?, crate::demo::now());
+    let (ring, now) = (keyring(home)?, crate::clock::now());
     let set = match set {
         Some(root) => *root,
         None => {

@@ -54,7 +54,7 @@ fn a_training_set_leaves_out_what_a_model_finds_said_before() {
     let model = scene.folder.to_string_lossy().into_owned();
     words(&["paraphrases", "--model", &model, "--least", "0.2"]).expect("compared");
     words(&["train-set", "--without-paraphrases", &model, "--least", "0.2"]).expect("frozen");
-    let store = demo::contribute::open(&scene.folder, &accounts, demo::now()).expect("the vault");
+    let store = demo::contribute::open(&scene.folder, &accounts, crate::clock::now()).expect("the vault");
     let sets: Vec<_> = store.vault.sets().iter().map(|root| store.vault.set(root).expect("whole")).collect();
     let [all, fewer] = sets.as_slice() else { panic!("two sets") };
     assert!(!fewer.query.without.is_empty(), "the corpus repeats its sentences");

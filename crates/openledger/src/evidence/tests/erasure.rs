@@ -33,7 +33,7 @@ fn found(files: &[(PathBuf, Vec<u8>)], needle: &[u8]) -> Option<PathBuf> {
 /// What must be in no file once the item is erased, by what it is.
 fn needles(scene: &Scene, leaf: B256) -> BTreeMap<String, Vec<u8>> {
     let accounts = Accounts::open(&scene.folder).expect("the demo's accounts");
-    let store = demo::contribute::open(&scene.folder, &accounts, demo::now()).expect("the vault");
+    let store = demo::contribute::open(&scene.folder, &accounts, crate::clock::now()).expect("the vault");
     let mut needles = BTreeMap::new();
     for contribution in store.vault.contributions() {
         let mut items = store.vault.items(&contribution.id, &store.ring).expect("its keeper is here");
@@ -140,7 +140,7 @@ fn after_an_erasure_nothing_of_the_item_is_in_any_file_and_the_lineage_holds() {
     // What was committed holds: the vault, its training set, the cache under the ledger's root, every link of the answer.
     let accounts = Accounts::open(&folder).expect("the demo's accounts");
     let set = demo::journal::Journal::open(&folder).expect("the journal").state.training_set.expect("frozen");
-    let store = demo::contribute::open(&folder, &accounts, demo::now()).expect("the vault");
+    let store = demo::contribute::open(&folder, &accounts, crate::clock::now()).expect("the vault");
     let report = store.vault.verify(&store.ring, &mut |_| {}).expect("verified");
     assert_eq!((report.problems, report.erased), (Vec::<String>::new(), 1));
     assert!(
