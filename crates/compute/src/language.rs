@@ -302,7 +302,7 @@ impl Asked {
     fn scores(&self, cache: &Cache, found: &attribution::influence::query::Scores) -> Scores {
         let spans = (0u32..).zip(found.of_spans()).map(|(index, scores)| {
             let start = index * self.span_tokens;
-            let units = highest(scores, UNITS_PER_SPAN);
+            let units = highest(scores.iter().copied(), UNITS_PER_SPAN);
             SpanScores {
                 tokens: start.min(self.tokens)..(start + self.span_tokens).min(self.tokens),
                 units: units.into_iter().map(|scored| (scored.unit, scored.score)).collect(),

@@ -5,7 +5,7 @@ use crate::{
     influence::{
         cache::{Cache, CacheError, UnitMeta},
         language::{Language, answer_spans},
-        query::{Attribution, UnitScore, attribute, highest},
+        query::{Attribution, UnitScore, attribute, highest, of_all},
     },
     metrics::{BOOTSTRAP_SAMPLES, percentiles},
     shares::Outcome,
@@ -143,7 +143,7 @@ pub fn query(ctx: &Ctx, request: &QueryRequest) -> Result<QueryReport, CommandEr
         digest: got.digest(),
         outcome: got.shares.outcome,
         contributors: contributors.collect(),
-        units: highest(&got.scores, request.top).iter().map(unit).collect(),
+        units: highest(of_all(&got.scores), request.top).iter().map(unit).collect(),
         spans,
         treasury: got.shares.treasury,
         seconds,

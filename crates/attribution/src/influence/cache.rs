@@ -28,7 +28,7 @@ pub use files::{CacheError, MAX_UNITS};
 pub use plan::{DAMPING_GRID, Options, OptionsError, Unit, UnitMeta};
 
 use plan::Parts;
-pub(in crate::influence) use shard::{Shard, remainder};
+pub(in crate::influence) use shard::Shard;
 
 use super::{curvature::Inverse, projection::Projector};
 use crate::shares::Rule;

@@ -5,12 +5,13 @@
 //! answer's own gradient (each layer over its mean eigenvalue), which depends on nothing but the answer.
 //!
 //! A span's score is the part of the total that flows through the span's rows; the spans' scores add up to the total, up to what quantising
-//! rounds: spans, which explain and do not pay, are multiplied in one int8 term, the total in two.
+//! rounds: spans, which explain and do not pay, are multiplied in one int8 term, the total in two, and only with the units that the answer
+//! owes most ([`SPAN_ROWS`]): a span's sources are among them.
 //!
 //! Answers that are scored together share one reading of the features ([`score_all`]); each gets the bits that it gets alone.
 
 use super::{
-    cache::{Cache, CacheError, Shard, UnitMeta, remainder},
+    cache::{Cache, CacheError, Shard, UnitMeta},
     projection::FeatureError,
     taps::Tapped,
 };
@@ -21,8 +22,10 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
 
-/// Most spans one answer is cut into: each costs a reading of the features.
+/// Most spans one answer is cut into.
 pub const MAX_SPANS: usize = 16;
+/// Rows of features that spans are scored with: those with the highest scores of the answer.
+pub const SPAN_ROWS: usize = 16;
 /// Units named for one span.
 pub const UNITS_PER_SPAN: usize = 3;
 /// Answers that share one reading of the features: their gradients are in memory together.
@@ -103,38 +106,35 @@ impl Attribution {
     }
 }
 
-/// Rows of `width` numbers that are multiplied with features: exact ones in two int8 terms, as features are kept, rough ones in one.
-struct Multiplicands {
-    /// First terms of the exact rows, then their second terms, then the rough rows: one reading of the features' first term serves all.
-    all: Int8Rows,
-    /// First terms of the exact rows.
+/// `[rows, width]` numbers as a sum of two int8 terms, as features are kept.
+struct TwoTerms {
     first: Int8Rows,
+    /// First terms of all rows, then their second terms: one reading of the features' first term serves both.
+    both: Int8Rows,
 }
 
-impl Multiplicands {
-    fn quantise(ctx: &Ctx, width: usize, exact: &[f32], rough: &[f32]) -> Multiplicands {
+impl TwoTerms {
+    fn quantise(ctx: &Ctx, width: usize, data: &[f32]) -> TwoTerms {
         let of = |data: &[f32]| Int8Rows::quantise(ctx, data.len() / width, width, data);
-        let rest = remainder(&Int8Weights::quantise(exact.len() / width, width, exact), exact);
-        Multiplicands { all: of(&[exact, &rest, rough].concat()), first: of(exact) }
+        let first = of(data);
+        let both = of(&[data, &first.remainder(data)].concat());
+        TwoTerms { first, both }
     }
 
-    /// `[exact, rows of the shard]` and `[rough, rows of the shard]`. Of exact rows: first by first, plus first by rest, plus rest by first; what
-    /// is left out is rest by rest.
-    fn product(&self, ctx: &Ctx, shard: &Shard) -> (Vec<f32>, Vec<f32>) {
-        let exact = self.first.rows() * shard.rows();
-        let mut scores = vec![0.0; self.all.rows() * shard.rows()];
-        int8_rows_matmul(ctx, &self.all, &shard.features, &mut scores, false);
-        let rough = scores.split_off(2 * exact);
-        let rest = scores.split_off(exact);
+    /// `self . features`: `[rows, rows of the shard]`: first by first, plus first by rest, plus rest by first. What is left out is rest by rest.
+    fn product(&self, ctx: &Ctx, shard: &Shard) -> Vec<f32> {
+        let mut scores = vec![0.0; self.both.rows() * shard.rows()];
+        int8_rows_matmul(ctx, &self.both, &shard.features, &mut scores, false);
+        let rest_by_first = scores.split_off(self.first.rows() * shard.rows());
         int8_rows_matmul(ctx, &self.first, &shard.rest, &mut scores, true);
-        scores.iter_mut().zip(rest).for_each(|(score, rest)| *score += rest);
-        (scores, rough)
+        scores.iter_mut().zip(rest_by_first).for_each(|(score, rest)| *score += rest);
+        scores
     }
 }
 
 /// `queries . features`: `[queries, rows]`, from `[queries, width]`. A score's bits depend on its query and its row alone.
 pub(super) fn score_rows(ctx: &Ctx, queries: &[f32], shard: &Shard) -> Vec<f32> {
-    Multiplicands::quantise(ctx, shard.features.inputs(), queries, &[]).product(ctx, shard).0
+    TwoTerms::quantise(ctx, shard.features.inputs(), queries).product(ctx, shard)
 }
 
 /// Attributes an answer. `spans` are disjoint ranges of rows (token positions of `item`); rows outside them count in the total
@@ -151,11 +151,11 @@ pub fn attribute<M: Tapped>(
     settle(cache, scores, spans, data_share)
 }
 
-/// Normalised scores: the total's row, then one row a span.
+/// Normalised scores.
 #[derive(Clone, Debug)]
 pub struct Scores {
     total: Vec<f64>,
-    of_spans: Vec<Vec<f64>>,
+    of_spans: Vec<Vec<UnitScore>>,
 }
 
 impl Scores {
@@ -164,8 +164,8 @@ impl Scores {
         &self.total
     }
 
-    /// Score of each unit through each span.
-    pub fn of_spans(&self) -> &[Vec<f64>] {
+    /// Through each span, the scores of the units that the answer owes most, in the cache's order.
+    pub fn of_spans(&self) -> &[Vec<UnitScore>] {
         &self.of_spans
     }
 }
@@ -274,42 +274,53 @@ fn gradient<M: Tapped>(
 /// One reading of the features for all `gradients`.
 fn multiply(ctx: &Ctx, cache: &Cache, gradients: &[&Gradient]) -> Vec<Scores> {
     let width = cache.projector.width();
-    let whole: Vec<f32> =
-        gradients.iter().flat_map(|gradient| &gradient.features[..width]).copied().collect();
-    let spans: Vec<f32> =
-        gradients.iter().flat_map(|gradient| &gradient.features[width..]).copied().collect();
-    let of = |count: usize| vec![Vec::with_capacity(cache.parts.rows()); count];
-    let (mut of_wholes, mut of_spans) = (of(whole.len() / width), of(spans.len() / width));
-    if of_wholes.is_empty() {
+    if gradients.is_empty() {
         return Vec::new();
     }
+    let wholes: Vec<f32> =
+        gradients.iter().flat_map(|gradient| &gradient.features[..width]).copied().collect();
+    let mut rows = vec![Vec::with_capacity(cache.parts.rows()); gradients.len()];
     ops::team(ctx, || {
-        // Spans explain and do not pay.
-        let rows = Multiplicands::quantise(ctx, width, &whole, &spans);
-        let each = |scores: Vec<f32>, rows: usize, of: &mut [Vec<f64>]| {
-            for (scores, of) in scores.chunks_exact(rows).zip(of) {
-                of.extend(scores.iter().map(|score| f64::from(*score)));
-            }
-        };
+        let wholes = TwoTerms::quantise(ctx, width, &wholes);
         for shard in &cache.shards {
-            let (wholes, spans) = rows.product(ctx, shard);
-            each(wholes, shard.rows(), &mut of_wholes);
-            each(spans, shard.rows(), &mut of_spans);
+            for (scores, rows) in wholes.product(ctx, shard).chunks_exact(shard.rows()).zip(&mut rows) {
+                rows.extend(scores.iter().map(|score| f64::from(*score)));
+            }
         }
     });
-    let (mut of_wholes, mut of_spans) = (of_wholes.into_iter(), of_spans.into_iter());
-    let scored = |gradient: &&Gradient| {
-        let length = gradient.length;
+    let scored = |(gradient, rows): (&&Gradient, Vec<f64>)| {
         // An answer without any gradient gives no evidence, and no division by zero.
-        let normal = |score: f64| if length > 0.0 { score / length } else { 0.0 };
-        let of_units = |rows: Vec<f64>| cache.of_units(&rows.into_iter().map(normal).collect::<Vec<f64>>());
-        let spans = gradient.features.len() / width - 1;
-        Scores {
-            total: of_wholes.next().map(of_units).unwrap_or_default(),
-            of_spans: of_spans.by_ref().take(spans).map(of_units).collect(),
-        }
+        let normal = |score: f64| if gradient.length > 0.0 { score / gradient.length } else { 0.0 };
+        let rows: Vec<f64> = rows.into_iter().map(normal).collect();
+        let of_spans = spans(ctx, cache, &gradient.features[width..], &rows, normal);
+        Scores { total: cache.of_units(&rows), of_spans }
     };
-    gradients.iter().map(scored).collect()
+    gradients.iter().zip(rows).map(scored).collect()
+}
+
+/// Scores through each of `spans`, `[spans, width]`, of the units of the rows that score highest in all.
+fn spans(
+    ctx: &Ctx,
+    cache: &Cache,
+    spans: &[f32],
+    rows: &[f64],
+    normal: impl Fn(f64) -> f64,
+) -> Vec<Vec<UnitScore>> {
+    let width = cache.projector.width();
+    let count = spans.len() / width;
+    let mut rows: Vec<usize> = highest(of_all(rows), SPAN_ROWS).iter().map(|row| row.unit as usize).collect();
+    if rows.is_empty() || count == 0 {
+        return vec![Vec::new(); count];
+    }
+    rows.sort_unstable();
+    let features = cache.features(&rows);
+    let mut scores = vec![0.0; count * rows.len()];
+    int8_rows_matmul(ctx, &Int8Rows::quantise(ctx, count, width, spans), &features, &mut scores, false);
+    let of_rows = |scores: &[f32]| {
+        let of_row = |(row, score): (&usize, &f32)| cache.of_row(*row, normal(f64::from(*score)));
+        rows.iter().zip(scores).flat_map(of_row).collect()
+    };
+    scores.chunks_exact(rows.len()).map(of_rows).collect()
 }
 
 /// Divides the data share by scores.
@@ -334,7 +345,10 @@ pub fn settle(
     let spans = spans
         .iter()
         .zip(&scores.of_spans)
-        .map(|(rows, scores)| SpanScore { rows: rows.clone(), units: highest(scores, UNITS_PER_SPAN) })
+        .map(|(rows, scores)| SpanScore {
+            rows: rows.clone(),
+            units: highest(scores.iter().copied(), UNITS_PER_SPAN),
+        })
         .collect();
     let contributors = contributors(&scored, &scores.total, &shares);
     let influence = scores.total;
@@ -344,17 +358,35 @@ pub fn settle(
 impl Cache {
     /// Values of units from values of rows: by each unit's part of its row's tokens.
     fn of_units(&self, rows: &[f64]) -> Vec<f64> {
-        let mut values = Vec::with_capacity(self.units.len());
-        for (row, units) in rows.iter().zip(self.parts.each()) {
-            if units.len() == 1 {
-                values.push(*row);
-                continue;
-            }
-            let tokens: u64 = self.units[units.clone()].iter().map(|unit| u64::from(unit.tokens)).sum();
-            let part = |unit: &UnitMeta| row * (f64::from(unit.tokens) / tokens as f64);
-            values.extend(self.units[units].iter().map(part));
+        let of_row = |(row, value): (usize, &f64)| self.of_row(row, *value);
+        rows.iter().enumerate().flat_map(of_row).map(|unit| unit.score).collect()
+    }
+
+    /// A row's units and their parts of its value.
+    fn of_row(&self, row: usize, value: f64) -> impl Iterator<Item = UnitScore> + '_ {
+        let units = self.parts.units(row);
+        let tokens: u64 = self.units[units.clone()].iter().map(|unit| u64::from(unit.tokens)).sum();
+        let alone = units.len() == 1;
+        let part = move |unit: &UnitMeta| match alone {
+            true => value,
+            false => value * (f64::from(unit.tokens) / tokens as f64),
+        };
+        (units.start as u32..)
+            .zip(&self.units[units])
+            .map(move |(unit, meta)| UnitScore { unit, score: part(meta) })
+    }
+
+    /// First terms of the features of some rows.
+    fn features(&self, rows: &[usize]) -> Int8Weights {
+        let (mut values, mut scales) = (Vec::new(), Vec::new());
+        for row in rows {
+            let after = self.shards.partition_point(|shard| shard.first <= *row as u64);
+            let shard = &self.shards[after - 1];
+            let (own, own_scales) = shard.features.row(row - shard.first as usize);
+            values.extend(own);
+            scales.extend(own_scales);
         }
-        values
+        Int8Weights::from_rows(rows.len(), self.projector.width(), &values, &scales)
     }
 
     /// What units are paid by: their scores less their own noise floors.
@@ -365,13 +397,14 @@ impl Cache {
     }
 }
 
+/// The score of every unit, or of every row.
+pub fn of_all(scores: &[f64]) -> impl Iterator<Item = UnitScore> + '_ {
+    (0u32..).zip(scores).map(|(unit, score)| UnitScore { unit, score: *score })
+}
+
 /// The units with the highest positive scores, highest first, the earlier one on a tie.
-pub fn highest(scores: &[f64], count: usize) -> Vec<UnitScore> {
-    let mut units: Vec<UnitScore> = (0u32..)
-        .zip(scores)
-        .filter(|(_, score)| **score > 0.0)
-        .map(|(unit, score)| UnitScore { unit, score: *score })
-        .collect();
+pub fn highest(scores: impl Iterator<Item = UnitScore>, count: usize) -> Vec<UnitScore> {
+    let mut units: Vec<UnitScore> = scores.filter(|scored| scored.score > 0.0).collect();
     let order = |a: &UnitScore, b: &UnitScore| b.score.total_cmp(&a.score).then(a.unit.cmp(&b.unit));
     if units.len() > count && count > 0 {
         units.select_nth_unstable_by(count - 1, order);

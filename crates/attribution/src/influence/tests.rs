@@ -1,7 +1,7 @@
 use super::{
     cache::{Cache, CacheError, DAMPING_GRID, Options, Unit, UnitMeta, build},
     projection::{FeatureError, Projector},
-    query::{Query, attribute, score, score_all},
+    query::{Query, SPAN_ROWS, attribute, highest, of_all, score, score_all},
     taps::{TapError, Tapped as _},
     toy::{HIDDEN, INPUTS, OUTPUTS, Toy, ToyItem},
 };
@@ -327,16 +327,24 @@ fn the_scores_of_spans_add_up_to_the_total() {
     let (scratch, items) = (tempfile::tempdir().unwrap(), items(50));
     let cache = built(scratch.path(), &items, &OPTIONS).unwrap();
     let (ctx, toy, answer) = (Ctx::single(), Toy::new(1), ToyItem::new(6, 77));
-    let got = attribute(&ctx, &cache, &toy, &answer, &[0..2, 2..6], Amount(9)).unwrap();
-    let part = |span: usize, unit: u32| {
-        got.spans[span].units.iter().find(|scored| scored.unit == unit).map(|scored| scored.score)
-    };
-    let both: Vec<(f64, f64)> = (0..50)
-        .filter_map(|unit| Some((part(0, unit)? + part(1, unit)?, got.scores[unit as usize])))
-        .collect();
+    let spans = [0..2, 2..6];
+    let scores = score(&ctx, &cache, &toy, &answer, &spans).unwrap();
+    let total = scores.total();
+    // Those that the answer owes most, the same through every span.
+    let [first, second] = scores.of_spans() else { panic!("two spans") };
+    let mut most: Vec<u32> = highest(of_all(total), SPAN_ROWS).iter().map(|unit| unit.unit).collect();
+    most.sort_unstable();
+    assert_eq!(most.len(), SPAN_ROWS);
+    for span in [first, second] {
+        assert_eq!(span.iter().map(|unit| unit.unit).collect::<Vec<_>>(), most);
+    }
     // Answer and spans are quantised each by itself.
-    let largest = got.scores.iter().fold(0.0f64, |a, b| a.max(b.abs()));
-    assert!(both.iter().all(|(sum, total)| (sum - total).abs() < 0.02 * largest), "{both:?}");
+    let largest = total.iter().fold(0.0f64, |a, b| a.max(b.abs()));
+    for (first, second) in first.iter().zip(second) {
+        let difference = first.score + second.score - total[first.unit as usize];
+        assert!(difference.abs() < 0.02 * largest, "{first:?} {second:?}");
+    }
+    let got = attribute(&ctx, &cache, &toy, &answer, &spans, Amount(9)).unwrap();
     let past_the_end =
         attribute(&ctx, &cache, &toy, &answer, std::slice::from_ref(&(5..9)), Amount(9)).unwrap();
     assert_eq!(past_the_end.shares, got.shares);

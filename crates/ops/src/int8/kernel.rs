@@ -57,6 +57,24 @@ impl Int8Rows {
         self.rows
     }
 
+    /// What quantising left of `x`, the numbers that were quantised: `fma(-q, scale, x)`.
+    ///
+    /// # Panics
+    /// When `x` does not have their shape.
+    pub fn remainder(&self, x: &[f32]) -> Vec<f32> {
+        assert_eq!(x.len(), self.rows * self.inputs, "int8: x is rows x inputs");
+        let mut rest = x.to_vec();
+        let stride = self.groups * GROUP;
+        for (row, rest) in rest.chunks_exact_mut(self.inputs.max(1)).enumerate() {
+            let groups = self.values[row * stride..(row + 1) * stride].chunks_exact(GROUP);
+            let scales = &self.scales[row * self.groups..(row + 1) * self.groups];
+            for ((rest, values), scale) in rest.chunks_mut(GROUP).zip(groups).zip(scales) {
+                rest.iter_mut().zip(values).for_each(|(x, q)| *x = f32::from(-*q).mul_add(*scale, *x));
+            }
+        }
+        rest
+    }
+
     /// Runs of four inputs of some rows: for each run one word a row.
     fn quads(&self, rows: Range<usize>) -> Vec<i32> {
         let (stride, count) = (self.groups * GROUP, rows.len());

@@ -111,7 +111,7 @@ impl Shard {
 }
 
 /// What quantising `[rows, width]` numbers left of them.
-pub(in crate::influence) fn remainder(quantised: &Int8Weights, data: &[f32]) -> Vec<f32> {
+fn remainder(quantised: &Int8Weights, data: &[f32]) -> Vec<f32> {
     let mut rest = data.to_vec();
     for (row, rest) in rest.chunks_exact_mut(quantised.inputs()).enumerate() {
         let (values, scales) = quantised.row(row);
