@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Measures the node beside anvil, in one run on the same two cores; docs/benchmarks/chain.md has the figures.
 #   NODE=target/release/examples/node LOAD=target/release/examples/load ANVIL=path/to/anvil clients/bench/chain.sh [transfers|finality|start|memory]...
-# NODE and LOAD are examples of the chain crate (`cargo build --release -p chain --examples`), so that the binary with its models need not be built.
+# NODE and LOAD are examples of the chain crate (`cargo build --release --workspace --example node --example load`), so that the binary with its models need not be built.
 # anvil: `npm install @foundry-rs/anvil@1.7.1`; without it the peer's lines are left out.
 set -euo pipefail
 NODE=${NODE:-target/release/examples/node}
