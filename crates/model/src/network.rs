@@ -140,7 +140,7 @@ pub fn forward_backward(
     backward::backward(ctx, model, &parameters, adapter, batch, scale, acts, wanted, hooks)
 }
 
-/// As [`forward_backward`] of the model alone for its taps, its forward pass over weights that are laid out for generation: the same bits, sooner
+/// As [`forward_backward`] for its taps alone, its forward pass over weights that are laid out for generation: the same bits, sooner
 /// for a sequence or two.
 ///
 /// # Panics
@@ -149,16 +149,17 @@ pub fn taps_of(
     ctx: &Ctx,
     model: &Model,
     prepared: &Prepared,
+    adapter: Option<&Adapter>,
     batch: &Batch,
     scale: LossScale,
     acts: &mut Activations,
     hooks: &mut Hooks<'_>,
 ) -> Losses {
     assert!(prepared.quantisation() == Quantisation::None, "gradients are of f32 weights");
-    let adapters = linear::AdapterRows::whole(None, batch.rows());
+    let adapters = linear::AdapterRows::whole(adapter, batch.rows());
     let parameters = Parameters::prepared(&model.weights, prepared);
     forward::forward(ctx, model, &parameters, &adapters, batch, acts, hooks);
-    backward::backward(ctx, model, &parameters, None, batch, scale, acts, Wanted::Taps, hooks)
+    backward::backward(ctx, model, &parameters, adapter, batch, scale, acts, Wanted::Taps, hooks)
 }
 
 #[cfg(test)]

@@ -1,25 +1,30 @@
 //! Language models of the `model` crate as attribution sees them.
 //!
 //! Attributed are the linear layers inside the blocks; embedding, norms and the head are not (the head's gradient is as wide
-//! as the vocabulary and says mostly which words occur).
+//! as the vocabulary and says mostly which words occur). Of a model with a LoRA adapter, which alone was trained, the adapter's factors are
+//! attributed and nothing else.
+
+mod attributed;
 
 use super::taps::{Layer, Tap, TapError, Tapped};
+use attributed::Attributed;
 use model::{
-    Activations, Batch, Example, LinearInfo, LinearTap, LossScale, Model, Taps,
+    Activations, Adapter, Batch, Example, LinearInfo, LinearTap, LossScale, Model, Taps,
     network::{Prepared, Quantisation},
     taps_of,
 };
 use ops::Ctx;
-use primitives::{B256, Domain, encoding::Writer, hash};
+use primitives::B256;
 use std::{
     ops::Range,
     sync::{Arc, Mutex, PoisonError},
 };
 
-/// A model and what attribution keeps of it.
+/// A model, with an adapter or alone, and what attribution keeps of it.
 pub struct Language<'a> {
     model: &'a Model,
     prepared: Arc<Prepared>,
+    attributed: Attributed<'a>,
     identity: B256,
     layers: Vec<Layer>,
     /// Buffers of finished passes, for the next.
@@ -38,33 +43,28 @@ impl std::fmt::Debug for Language<'_> {
 impl<'a> Language<'a> {
     /// Wraps a model; hashes its weights once and lays them out.
     pub fn new(model: &'a Model) -> Language<'a> {
-        Language::with_prepared(model, Arc::new(Prepared::new(model, Quantisation::None)))
+        Language::of(model, Language::prepare(model), Attributed::blocks(model))
     }
 
     /// As [`Language::new`], for who has the weights of `model` laid out already, not quantised.
     pub fn with_prepared(model: &'a Model, prepared: Arc<Prepared>) -> Language<'a> {
-        let head = model.layout.head.index;
-        let layer =
-            |l: &model::layout::Linear| Layer { name: l.name.clone(), inputs: l.inputs, outputs: l.outputs };
-        let layers = model.layout.linears().into_iter().filter(|l| l.index != head).map(layer).collect();
-        Language { model, prepared, identity: identity(model), layers, spare: Mutex::default() }
+        Language::of(model, prepared, Attributed::blocks(model))
     }
-}
 
-/// Commits to configuration and weights.
-fn identity(model: &Model) -> B256 {
-    let mut hasher = hash::hasher(Domain::Model);
-    let mut header = Writer::new();
-    header.bytes(&serde_json::to_vec(&model.config).expect("a configuration serialises"));
-    hasher.update(header.as_bytes());
-    for (spec, tensor) in model.layout.tensors.iter().zip(model.weights.tensors()) {
-        let mut header = Writer::new();
-        header.text(&spec.name).u64(tensor.len() as u64);
-        hasher.update(header.as_bytes());
-        let bytes: Vec<u8> = tensor.iter().flat_map(|x| x.to_le_bytes()).collect();
-        hasher.update(&bytes);
+    /// Wraps a model with an adapter made or loaded for it. What is attributed are the adapter's factors: the base learned nothing from what the adapter was
+    /// trained on.
+    pub fn with_adapter(model: &'a Model, adapter: &'a Adapter) -> Language<'a> {
+        Language::of(model, Language::prepare(model), Attributed::factors(model, adapter))
     }
-    B256::new(*hasher.finalize().as_bytes())
+
+    fn prepare(model: &Model) -> Arc<Prepared> {
+        Arc::new(Prepared::new(model, Quantisation::None))
+    }
+
+    fn of(model: &'a Model, prepared: Arc<Prepared>, attributed: Attributed<'a>) -> Language<'a> {
+        let (identity, layers) = (attributed.identity(model), attributed.layers(model));
+        Language { model, prepared, attributed, identity, layers, spare: Mutex::default() }
+    }
 }
 
 /// The protocol's cut: a document's tokens in units of at most `unit_tokens`, each an example whose loss is taken at every
@@ -132,17 +132,19 @@ pub fn answer_spans(prompt: usize, answer: usize, tokens_per_span: usize) -> Vec
 }
 
 struct Forwarder<'a, 'b> {
-    head: usize,
+    attributed: &'a Attributed<'a>,
     visit: &'a mut (dyn FnMut(Tap<'_>) + 'b),
 }
 
 impl Taps for Forwarder<'_, '_> {
     fn wants(&self, linear: &LinearInfo<'_>) -> bool {
-        linear.index != self.head
+        self.attributed.place(linear).is_some()
     }
 
     fn linear(&mut self, tap: LinearTap<'_>) {
-        (self.visit)(Tap { layer: tap.linear.index, inputs: tap.inputs, gradients: tap.output_gradients });
+        if let Some(layer) = self.attributed.place(&tap.linear) {
+            (self.visit)(Tap { layer, inputs: tap.inputs, gradients: tap.output_gradients });
+        }
     }
 }
 
@@ -172,9 +174,10 @@ impl Tapped for Language<'_> {
         let batch = Batch::new(config, [item]).map_err(|error| TapError::Model(error.to_string()))?;
         let spare = || self.spare.lock().unwrap_or_else(PoisonError::into_inner);
         let mut acts = spare().pop().unwrap_or_default();
-        let mut taps = Forwarder { head: self.model.layout.head.index, visit };
+        let mut taps = Forwarder { attributed: &self.attributed, visit };
         let mut hooks = model::Hooks::taps(&mut taps);
-        taps_of(ctx, self.model, &self.prepared, &batch, LossScale::Sum, &mut acts, &mut hooks);
+        let adapter = self.attributed.adapter();
+        taps_of(ctx, self.model, &self.prepared, adapter, &batch, LossScale::Sum, &mut acts, &mut hooks);
         spare().push(acts);
         Ok(())
     }

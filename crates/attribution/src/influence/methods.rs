@@ -1,4 +1,5 @@
-//! Methods beside each other: fitted on a model's gradients, then asked. One trait, so that every measure treats them alike.
+//! Methods beside each other: fitted on a model's gradients, then asked. One trait, so that every measure treats them alike. [`whole_gradients`] makes
+//! such rows of a language model's LoRA factors.
 //!
 //! [`GaussNewton`] is ours. The others are published baselines, reimplemented over rank-one gradient factors: measures, never paid paths
 //! (EK-FAC needs an eigensolver, which has no step verifier).
@@ -16,11 +17,13 @@ mod data_inf;
 mod eigen;
 mod ek_fac;
 mod trak;
+mod whole;
 
 pub use data_inf::DataInf;
 pub use eigen::symmetric_eigen;
 pub use ek_fac::EkFac;
 pub use trak::Trak;
+pub use whole::whole_gradients;
 
 use super::dual::{Dual, DualError, Rows, kernel};
 use ops::Ctx;

@@ -142,7 +142,9 @@ pub enum CacheError {
         last: usize,
     },
     /// The model is not the one that was cached.
-    #[error("the cache is of the model {cached}, not of {model}: build a cache of this model")]
+    #[error(
+        "the cache is of the model {cached}, not of {model}: build a cache of this model; a model with an adapter needs its own, and the adapter named"
+    )]
     OtherModel {
         /// Model of the cache.
         cached: B256,
