@@ -23,12 +23,18 @@ pub use spans::{SpansReport, SpansRequest, spans};
 pub use value::{RowValue, ValueReport, ValueRequest, value};
 
 use crate::{
-    influence::{cache::CacheError, projection::FeatureError},
+    influence::{cache::CacheError, language::Language, projection::FeatureError},
     metrics::LdsError,
     spans::SpansError,
     valuation::knn::KnnError,
 };
-use std::path::PathBuf;
+use model::{
+    chat::ChatTemplate,
+    exchange::{Exchange, question},
+    lora::ADAPTER_CONFIG_FILE,
+    train::ADAPTER_DIR,
+};
+use std::path::{Path, PathBuf};
 
 /// Why a command failed. The message says what to do next.
 #[derive(Debug, thiserror::Error)]
@@ -39,6 +45,16 @@ pub enum CommandError {
     /// The model's directory.
     #[error("the model in {path}: {reason}")]
     Model {
+        /// Its folder.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The adapter's directory.
+    #[error(
+        "the adapter in {path}: {reason}; give the folder that `openledger model finetune` writes, or PEFT's, with the model it was trained on"
+    )]
+    Adapter {
         /// Its folder.
         path: PathBuf,
         /// What is wrong.
@@ -80,27 +96,57 @@ pub enum CommandError {
     NoQueries(usize),
 }
 
-/// A model's directory as attribution needs it.
+/// A model's directory as attribution needs it, and the adapter that was trained over it, if any.
 struct Loaded {
     model: model::Model,
     tokenizer: model::Tokenizer,
+    template: ChatTemplate,
+    adapter: Option<model::Adapter>,
 }
 
-fn load(path: &std::path::Path) -> Result<Loaded, CommandError> {
+fn load(path: &Path, adapter: Option<&Path>) -> Result<Loaded, CommandError> {
     let failed = |reason: String| CommandError::Model { path: path.into(), reason };
-    Ok(Loaded {
-        model: model::Model::load(path).map_err(|e| failed(e.to_string()))?,
-        tokenizer: model::Tokenizer::load(path).map_err(|e| failed(e.to_string()))?,
-    })
+    let model = model::Model::load(path).map_err(|e| failed(e.to_string()))?;
+    let tokenizer = model::Tokenizer::load(path).map_err(|e| failed(e.to_string()))?;
+    let template = ChatTemplate::load(path).map_err(|e| failed(e.to_string()))?;
+    let adapter = adapter.map(|path| load_adapter(path, &model)).transpose()?;
+    Ok(Loaded { model, tokenizer, template: template.unwrap_or_else(ChatTemplate::simple), adapter })
+}
+
+/// From the adapter's own folder, or the folder of the run that made it.
+fn load_adapter(path: &Path, model: &model::Model) -> Result<model::Adapter, CommandError> {
+    let of_run = path.join(ADAPTER_DIR);
+    let is_run = !path.join(ADAPTER_CONFIG_FILE).exists() && of_run.join(ADAPTER_CONFIG_FILE).exists();
+    let folder = if is_run { &of_run } else { path };
+    model::Adapter::load(folder, model)
+        .map_err(|e| CommandError::Adapter { path: folder.into(), reason: e.to_string() })
 }
 
 impl Loaded {
+    /// The model as it is attributed.
+    fn language(&self) -> Language<'_> {
+        match &self.adapter {
+            Some(adapter) => Language::with_adapter(&self.model, adapter),
+            None => Language::new(&self.model),
+        }
+    }
+
     fn encode(&self, text: &str) -> Result<Vec<u32>, CommandError> {
         let failed = |e: model::tokenizer::TokenizerError| CommandError::Model {
             path: "tokenizer.json".into(),
             reason: e.to_string(),
         };
         self.tokenizer.encode(text, false).map_err(failed)
+    }
+
+    /// A prompt and its answer as fine-tuning cuts them.
+    fn exchange(&self, prompt: &str, answer: &str) -> Result<Option<Exchange>, CommandError> {
+        let failed = |reason: String| CommandError::Model { path: "exchange".into(), reason };
+        let rendered = question(&self.template, prompt).map_err(|e| failed(e.to_string()))?;
+        let config = &self.model.config;
+        let end = config.end_tokens.first().copied();
+        Exchange::new(&self.tokenizer, &rendered, answer, config.context, end)
+            .map_err(|e| failed(e.to_string()))
     }
 
     fn decode(&self, tokens: &[u32]) -> String {

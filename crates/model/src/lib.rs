@@ -8,7 +8,7 @@
 //! - [`data`], [`optimizer`], [`schedule`], [`train`]: runs, their checkpoints, resuming and replay.
 //! - [`commitment`], [`trace`]: what a run commits to.
 //! - [`mod@generate`]: answers, from batches of unlike requests.
-//! - [`commands`]: what `openledger model` does. [`chat`]: chat templates.
+//! - [`commands`]: what `openledger model` does. [`chat`]: chat templates; [`exchange`]: prompts with answers, as tokens.
 //! - [`tokenizer`]: text and tokens. [`lora`]: adapters. [`tabular`]: perceptrons and logistic regression.
 
 pub mod batch;
@@ -18,6 +18,7 @@ pub mod commitment;
 pub mod config;
 pub mod data;
 pub mod directory;
+pub mod exchange;
 pub mod generate;
 pub mod layout;
 pub mod lora;

@@ -135,8 +135,13 @@ fn main() -> Result<()> {
     };
     let (prompt_tokens, answer_tokens) = (arguments.context / 4, arguments.context * 3 / 4);
     let folder = arguments.work.join(format!("cache-{}-{}", arguments.rank, arguments.own_floor));
-    let request =
-        CacheRequest { model: model.clone(), documents: documents.clone(), folder: folder.clone(), options };
+    let request = CacheRequest {
+        model: model.clone(),
+        adapter: None,
+        documents: documents.clone(),
+        folder: folder.clone(),
+        options,
+    };
     let cache = commands::cache(&ctx, &request, &mut |_| {})?;
     println!(
         "{} rows and parts of {} documents by {} owners, {:.1} MB, cache in {:.1} s",

@@ -1,9 +1,12 @@
 //! `attribute cache`: builds a model's cache over its training documents.
+//!
+//! Texts are put end to end and cut by the protocol ([`pack`]). Exchanges are not: each is one unit, cut to the model's context as fine-tuning cuts it,
+//! for a prompt is read before its own answer alone.
 
-use super::{CommandError, data, load};
+use super::{CommandError, Loaded, data, load};
 use crate::influence::{
     cache::{Commitment, Options, Progress, Unit, UnitMeta, build},
-    language::{Language, Packed, pack},
+    language::{Packed, pack, scored_tokens},
 };
 use ops::Ctx;
 use serde::{Deserialize, Serialize};
@@ -14,7 +17,10 @@ use std::path::PathBuf;
 pub struct CacheRequest {
     /// The model's directory.
     pub model: PathBuf,
-    /// Training documents, as [`data::documents`] reads them.
+    /// Directory of the adapter that was trained over the model; its factors are then what is attributed.
+    #[serde(default)]
+    pub adapter: Option<PathBuf>,
+    /// Training documents or exchanges, as [`data::training`] reads them.
     pub documents: PathBuf,
     /// Where the cache goes; a build that was cut off there goes on.
     pub folder: PathBuf,
@@ -46,6 +52,9 @@ pub(super) struct Names {
     pub documents: Vec<String>,
     /// Start of each unit's text.
     pub units: Vec<String>,
+    /// Whether these are exchanges: questions are then asked as they were learned.
+    #[serde(default)]
+    pub exchanges: bool,
 }
 
 const PREVIEW_CHARS: usize = 160;
@@ -58,16 +67,15 @@ pub fn cache(
     progress: &mut dyn FnMut(Progress),
 ) -> Result<CacheReport, CommandError> {
     let start = std::time::Instant::now();
-    let loaded = load(&request.model)?;
-    let documents = data::documents(&request.documents)?;
-    let context = loaded.model.config.context as u32;
-    let options = Options { unit_tokens: request.options.unit_tokens.min(context), ..request.options };
+    let loaded = load(&request.model, request.adapter.as_deref())?;
+    let documents = data::training(&request.documents)?;
+    let (context, exchanges) = (loaded.model.config.context as u32, documents.are_exchanges());
+    let unit_tokens = if exchanges { context } else { request.options.unit_tokens.min(context) };
+    let options = Options { unit_tokens, ..request.options };
     // Copies of earlier documents are no part of the stream: they are left out before training too (RULEBOOK R3).
     let novel: Vec<u32> =
         (0u32..).zip(&documents.list).filter(|(_, d)| d.novelty > 0).map(|(n, _)| n).collect();
-    let tokens: Vec<Vec<u32>> =
-        novel.iter().map(|n| loaded.encode(&documents.list[*n as usize].text)).collect::<Result<_, _>>()?;
-    let packed = pack(&tokens, None, options.unit_tokens as usize);
+    let packed = rows(&loaded, &documents, &novel, unit_tokens as usize)?;
     let (mut units, mut previews) = (vec![], vec![]);
     for Packed { example, parts } in &packed {
         let id = model::commitment::example_hash(&example.tokens, &example.targets);
@@ -80,12 +88,13 @@ pub fn cache(
             previews.push(preview.clone());
         }
     }
-    let language = Language::new(&loaded.model);
+    let language = loaded.language();
     let built = build(ctx, &language, &units, &options, &request.folder, progress)?;
     let names = Names {
         owners: documents.owners,
         documents: documents.list.into_iter().map(|d| d.name).collect(),
         units: previews,
+        exchanges,
     };
     let path = request.folder.join(NAMES_FILE);
     let text = serde_json::to_vec(&names).expect("plain structures serialise");
@@ -98,4 +107,29 @@ pub fn cache(
         bytes: built.bytes(),
         seconds: start.elapsed().as_secs_f64(),
     })
+}
+
+/// What the model is run on, with the places in `novel` of the documents that have a part in it.
+fn rows(
+    loaded: &Loaded,
+    documents: &data::Documents,
+    novel: &[u32],
+    unit_tokens: usize,
+) -> Result<Vec<Packed>, CommandError> {
+    let novel = novel.iter().map(|number| &documents.list[*number as usize]);
+    if !documents.are_exchanges() {
+        let tokens: Vec<Vec<u32>> = novel.map(|d| loaded.encode(&d.text)).collect::<Result<_, _>>()?;
+        return Ok(pack(&tokens, None, unit_tokens));
+    }
+    let mut packed = vec![];
+    for (place, document) in (0u32..).zip(novel) {
+        let prompt = document.prompt.as_deref().unwrap_or_default();
+        // One without a token of its own is learned nowhere.
+        let example = loaded.exchange(prompt, &document.text)?.map(|exchange| exchange.example());
+        if let Some(example) = example.filter(|example| scored_tokens(example) > 0) {
+            let parts = vec![(place, scored_tokens(&example) as u32)];
+            packed.push(Packed { example, parts });
+        }
+    }
+    Ok(packed)
 }

@@ -3,6 +3,9 @@
 //! Documents: a folder whose subfolders are contributors and whose text files are their documents, in the order of names; or
 //! a JSONL file with `text`, and optionally `owner`, `name` and `novelty` (0 to 1). The order is the commit order.
 //!
+//! Exchanges: a JSONL file whose lines have `prompt` and `answer` (or what `openledger model finetune` takes for them) in the place of `text`: what an
+//! adapter was fine-tuned on. A file has documents or exchanges, not both.
+//!
 //! Rows: CSV with a header; every column but the last is a number, the last is the label.
 
 use crate::shares::NOVELTY_ONE;
@@ -42,6 +45,9 @@ pub enum DataError {
         /// What is wrong.
         reason: String,
     },
+    /// Exchanges where documents are needed.
+    #[error("{0} holds prompts and answers: only `attribute cache` takes these, give documents of `text`")]
+    Exchanges(PathBuf),
     /// No document or row.
     #[error(
         "{0} holds no text: give a folder with a subfolder of text files for each contributor, or a JSONL file"
@@ -56,6 +62,8 @@ pub struct Document {
     pub name: String,
     /// Index in [`Documents::owners`].
     pub owner: u32,
+    /// What its text answers, if it is an exchange.
+    pub prompt: Option<String>,
     /// Its text.
     pub text: String,
     /// Novelty in parts of [`NOVELTY_ONE`].
@@ -71,9 +79,20 @@ pub struct Documents {
     pub list: Vec<Document>,
 }
 
+impl Documents {
+    /// Whether they are prompts and answers.
+    pub fn are_exchanges(&self) -> bool {
+        self.list.first().is_some_and(|document| document.prompt.is_some())
+    }
+}
+
 #[derive(Deserialize)]
 struct Line {
-    text: String,
+    text: Option<String>,
+    #[serde(alias = "question", alias = "instruction", alias = "inputs")]
+    prompt: Option<String>,
+    #[serde(alias = "response", alias = "completion", alias = "output", alias = "targets")]
+    answer: Option<String>,
     owner: Option<String>,
     name: Option<String>,
     novelty: Option<f64>,
@@ -105,6 +124,12 @@ fn file_name(path: &Path) -> String {
 
 /// Reads documents from a folder of folders or a JSONL file.
 pub fn documents(path: &Path) -> Result<Documents, DataError> {
+    let found = training(path)?;
+    if found.are_exchanges() { Err(DataError::Exchanges(path.into())) } else { Ok(found) }
+}
+
+/// Reads documents, or the exchanges of a JSONL file.
+pub fn training(path: &Path) -> Result<Documents, DataError> {
     let mut documents = Documents::default();
     if fs::metadata(path).map_err(at(path))?.is_dir() {
         for folder in sorted(path)?.into_iter().filter(|p| p.is_dir()) {
@@ -112,7 +137,8 @@ pub fn documents(path: &Path) -> Result<Documents, DataError> {
             documents.owners.push(file_name(&folder));
             for file in sorted(&folder)?.into_iter().filter(|p| p.is_file()) {
                 let name = format!("{}/{}", file_name(&folder), file_name(&file));
-                documents.list.push(Document { name, owner, text: read_text(&file)?, novelty: NOVELTY_ONE });
+                let (text, novelty) = (read_text(&file)?, NOVELTY_ONE);
+                documents.list.push(Document { name, owner, prompt: None, text, novelty });
             }
         }
     } else {
@@ -130,8 +156,18 @@ fn read_lines(path: &Path, documents: &mut Documents) -> Result<(), DataError> {
     let mut known = BTreeMap::new();
     for (number, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
         let bad = |reason: String| DataError::Line { path: path.into(), line: number + 1, reason };
-        let Line { text, owner, name, novelty } = serde_json::from_str(line)
-            .map_err(|e| bad(format!("{e}: write {{\"text\": ..., \"owner\": ...}}")))?;
+        let form =
+            "write {\"text\": ..., \"owner\": ...}, or {\"prompt\": ..., \"answer\": ..., \"owner\": ...}";
+        let line: Line = serde_json::from_str(line).map_err(|e| bad(format!("{e}: {form}")))?;
+        let Line { owner, name, novelty, .. } = line;
+        let (prompt, text) = match (line.text, line.prompt, line.answer) {
+            (Some(text), None, None) => (None, text),
+            (None, Some(prompt), Some(answer)) => (Some(prompt), answer),
+            _ => return Err(bad(format!("neither a text nor a prompt with its answer: {form}"))),
+        };
+        if documents.list.last().is_some_and(|before| before.prompt.is_some() != prompt.is_some()) {
+            return Err(bad("texts and exchanges in one file: put them into two".into()));
+        }
         let novelty = novelty.unwrap_or(1.0);
         if !(0.0..=1.0).contains(&novelty) {
             return Err(bad(format!("novelty {novelty} is not a fraction")));
@@ -143,7 +179,7 @@ fn read_lines(path: &Path, documents: &mut Documents) -> Result<(), DataError> {
         });
         let name = name.unwrap_or_else(|| format!("{}:{}", file_name(path), number + 1));
         let novelty = (novelty * f64::from(NOVELTY_ONE)) as u32;
-        documents.list.push(Document { name, owner, text, novelty });
+        documents.list.push(Document { name, owner, prompt, text, novelty });
     }
     Ok(())
 }
@@ -222,9 +258,13 @@ mod tests {
         let found = documents(&path).unwrap();
         assert_eq!(found.owners, ["ann", "unknown"]);
         assert_eq!((found.list[1].novelty, found.list[1].name.as_str()), (NOVELTY_ONE / 2, "x.jsonl:3"));
-        for (text, line) in
-            [("{\"text\":1}", 1), ("{\"text\":\"a\"}\nnot json", 2), ("{\"text\":\"a\",\"novelty\":2}", 1)]
-        {
+        for (text, line) in [
+            ("{\"text\":1}", 1),
+            ("{\"prompt\":\"why\"}", 1),
+            ("{\"text\":\"a\"}\n{\"prompt\":\"a\",\"answer\":\"b\"}", 2),
+            ("{\"text\":\"a\"}\nnot json", 2),
+            ("{\"text\":\"a\",\"novelty\":2}", 1),
+        ] {
             let (_folder, path) = written("y.jsonl", text);
             assert!(matches!(documents(&path), Err(DataError::Line { line: found, .. }) if found == line));
         }

@@ -70,7 +70,7 @@ pub fn evaluate(
     request: &EvaluateRequest,
     progress: &mut dyn FnMut(usize, usize),
 ) -> Result<EvaluateReport, CommandError> {
-    let loaded = load(&request.model)?;
+    let loaded = load(&request.model, None)?;
     let cache = Cache::open(&request.cache)?;
     let documents = data::documents(&request.documents)?;
     let held_out = data::documents(&request.held_out)?;

@@ -4,7 +4,7 @@ use super::{CommandError, cache::NAMES_FILE, cache::Names, load};
 use crate::{
     influence::{
         cache::{Cache, CacheError, UnitMeta},
-        language::{Language, answer_spans},
+        language::answer_spans,
         query::{Attribution, UnitScore, attribute, highest, of_all},
     },
     metrics::{BOOTSTRAP_SAMPLES, percentiles},
@@ -22,6 +22,9 @@ use std::{collections::BTreeMap, path::PathBuf};
 pub struct QueryRequest {
     /// The model's directory.
     pub model: PathBuf,
+    /// Directory of the adapter that was trained over the model; its factors are then what is attributed.
+    #[serde(default)]
+    pub adapter: Option<PathBuf>,
     /// The cache's folder.
     pub cache: PathBuf,
     /// What the model was given.
@@ -102,14 +105,23 @@ pub struct QueryReport {
 
 /// Attributes an answer.
 pub fn query(ctx: &Ctx, request: &QueryRequest) -> Result<QueryReport, CommandError> {
-    let loaded = load(&request.model)?;
+    let loaded = load(&request.model, request.adapter.as_deref())?;
     let cache = Cache::open(&request.cache)?;
     let names = read_names(&request.cache, &cache)?;
-    let (prompt, answer) = (loaded.encode(&request.prompt)?, loaded.encode(&request.answer)?);
-    if answer.is_empty() {
+    // Of an exchange the answer is trimmed, and an end token alone is no answer.
+    let said = if names.exchanges { request.answer.trim() } else { &request.answer };
+    if loaded.encode(said)?.is_empty() {
         return Err(CommandError::EmptyAnswer);
     }
-    let language = Language::new(&loaded.model);
+    let asked = match names.exchanges {
+        true => loaded.exchange(&request.prompt, &request.answer)?,
+        false => None,
+    };
+    let (prompt, answer) = match asked {
+        Some(exchange) => (exchange.prompt, exchange.answer),
+        None => (loaded.encode(&request.prompt)?, loaded.encode(&request.answer)?),
+    };
+    let language = loaded.language();
     let start = std::time::Instant::now();
     let spans = answer_spans(prompt.len(), answer.len(), request.tokens_per_span);
     let example = Example::answer(&prompt, &answer);
@@ -198,7 +210,7 @@ fn describe(cache: &Cache, names: &Names, got: &Attribution, scored: &UnitScore)
 /// Names are for people: a missing or unfitting file leaves them empty rather than failing the query.
 fn read_names(folder: &std::path::Path, cache: &Cache) -> Result<Names, CacheError> {
     let text = std::fs::read(folder.join(NAMES_FILE)).unwrap_or_default();
-    let empty = Names { owners: vec![], documents: vec![], units: vec![] };
+    let empty = Names { owners: vec![], documents: vec![], units: vec![], exchanges: false };
     let names: Names = serde_json::from_slice(&text).unwrap_or(empty.clone());
     Ok(if names.units.len() == cache.units().len() { names } else { empty })
 }

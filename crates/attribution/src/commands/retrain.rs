@@ -321,7 +321,7 @@ pub fn retrain(
     if request.dampings.is_empty() || request.dampings.iter().any(|d| *d >= DAMPING_GRID.len()) {
         return Err(CommandError::Dampings(DAMPING_GRID.len()));
     }
-    let loaded = load(&request.model)?;
+    let loaded = load(&request.model, None)?;
     let documents = data::documents(&request.documents)?;
     if documents.owners.len() < 4 {
         return Err(CommandError::FewOwners(documents.owners.len()));

@@ -2,6 +2,7 @@
 
 use crate::batch::Example;
 use crate::chat::{ChatError, ChatTemplate, Message};
+use crate::exchange::{Exchange, question};
 use crate::tokenizer::{Tokenizer, TokenizerError};
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
@@ -129,33 +130,30 @@ impl Corpus {
         for entry in &self.entries {
             let (prompt, answer) = match entry {
                 Entry::Text(text) => (String::new(), text.clone()),
-                Entry::Pair(prompt, answer) => {
-                    let question = Message { role: "user".into(), content: prompt.clone() };
-                    (template.render(&[question], true)?, format!(" {}", answer.trim()))
-                }
+                Entry::Pair(prompt, answer) => (question(template, prompt)?, answer.clone()),
                 Entry::Chat(messages) => {
                     let (last, before) = messages.split_last().ok_or(CorpusError::Empty)?;
-                    (template.render(before, true)?, format!(" {}", last.content.trim()))
+                    (template.render(before, true)?, last.content.clone())
                 }
             };
-            let mut answer = tokenizer.encode(&answer, false)?;
-            answer.extend(end);
-            if prompt.is_empty() {
-                // A window's last token is also the next one's first, so that every token is predicted once.
-                let mut start = 0;
-                while start + 1 < answer.len() {
-                    let stop = (start + context + 1).min(answer.len());
-                    out.push(Example::next_token(&answer[start..stop]));
-                    start += context;
-                }
+            if !prompt.is_empty() {
+                let exchange = Exchange::new(tokenizer, &prompt, &answer, context, end)?;
+                out.extend(exchange.map(|exchange| exchange.example()));
                 continue;
             }
-            let prompt = tokenizer.encode(&prompt, false)?;
-            answer.truncate(context);
-            let room = (context + 1).saturating_sub(answer.len());
-            let kept = &prompt[prompt.len().saturating_sub(room)..];
-            if !kept.is_empty() {
-                out.push(Example::answer(kept, &answer));
+            let text = match entry {
+                Entry::Text(text) => text.clone(),
+                // A template that renders nothing before the answer.
+                _ => format!(" {}", answer.trim()),
+            };
+            let mut tokens = tokenizer.encode(&text, false)?;
+            tokens.extend(end);
+            // A window's last token is also the next one's first, so that every token is predicted once.
+            let mut start = 0;
+            while start + 1 < tokens.len() {
+                let stop = (start + context + 1).min(tokens.len());
+                out.push(Example::next_token(&tokens[start..stop]));
+                start += context;
             }
         }
         Ok(out)
@@ -183,10 +181,7 @@ impl Corpus {
 fn text_of(entry: &Entry, template: &ChatTemplate) -> Result<String, CorpusError> {
     Ok(match entry {
         Entry::Text(text) => text.clone(),
-        Entry::Pair(prompt, answer) => {
-            let question = Message { role: "user".into(), content: prompt.clone() };
-            format!("{} {}", template.render(&[question], true)?, answer.trim())
-        }
+        Entry::Pair(prompt, answer) => format!("{} {}", question(template, prompt)?, answer.trim()),
         Entry::Chat(messages) => template.render(messages, false)?,
     })
 }

@@ -34,6 +34,9 @@ enum Action {
         documents: PathBuf,
         /// Where the cache goes; a build that was cut off goes on
         folder: PathBuf,
+        /// LoRA adapter that was trained over the model (as `model finetune` or PEFT writes it): attribute it instead of the model
+        #[arg(long, value_name = "DIR")]
+        adapter: Option<PathBuf>,
         /// Dimensions that each side of a layer is projected to
         #[arg(long, default_value_t = 32)]
         rank: usize,
@@ -54,6 +57,9 @@ enum Action {
         prompt: String,
         /// What it answered
         answer: String,
+        /// Adapter that the cache was built with
+        #[arg(long, value_name = "DIR")]
+        adapter: Option<PathBuf>,
         /// OPEN to divide
         #[arg(long, default_value = "1")]
         data_share: String,
@@ -135,9 +141,9 @@ enum Action {
 pub fn run(arguments: Arguments, output: &Output) -> anyhow::Result<()> {
     let ctx = crate::arithmetic::context(0);
     match arguments.action {
-        Action::Cache { model, documents, folder, rank, damping, seed } => {
+        Action::Cache { model, documents, folder, adapter, rank, damping, seed } => {
             let options = Options { rank, damping, seed, ..Options::default() };
-            let request = CacheRequest { model, documents, folder, options };
+            let request = CacheRequest { model, adapter, documents, folder, options };
             let terminal = std::io::stderr().is_terminal();
             let report = commands::cache(&ctx, &request, &mut |p| {
                 if terminal {
@@ -165,9 +171,10 @@ pub fn run(arguments: Arguments, output: &Output) -> anyhow::Result<()> {
                 )
             });
         }
-        Action::Query { model, cache, prompt, answer, data_share, top, html: page } => {
+        Action::Query { model, cache, prompt, answer, adapter, data_share, top, html: page } => {
             let data_share = Amount::parse_open(&data_share)?;
-            let request = QueryRequest { model, cache, prompt, answer, data_share, top, tokens_per_span: 8 };
+            let request =
+                QueryRequest { model, adapter, cache, prompt, answer, data_share, top, tokens_per_span: 8 };
             let report = commands::query(&ctx, &request)?;
             write_page(page.as_deref(), || html::query(&report), output)?;
             output.result(&report, || {
