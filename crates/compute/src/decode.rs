@@ -11,7 +11,7 @@
 //! [`Worker::complete`], on another thread while the batch goes on.
 
 use crate::{
-    engine::{Decoder, EngineError, RowEvent, RowId, Session},
+    engine::{Decoder, EngineError, Passes, RowEvent, RowId, Session},
     receipt::Output,
     request::Finish,
     worker::{AnswerError, Prepared, Sink, Worker, text::Text},
@@ -19,7 +19,7 @@ use crate::{
 use std::ops::ControlFlow;
 
 /// Text and tokens of an answer, not yet priced and attributed.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct Generated {
     /// What was asked.
     pub prepared: Prepared,
@@ -27,6 +27,8 @@ pub struct Generated {
     pub output: Output,
     /// Length of the text after each token, in bytes.
     pub(crate) ends: Vec<u32>,
+    /// For the attribution.
+    pub(crate) passes: Option<Passes>,
 }
 
 /// The rows of one model. `K` is what the caller knows a row by.
@@ -91,7 +93,6 @@ impl<'a, K> Decoding<'a, K> {
         let mut ended = Vec::new();
         let gone: Vec<RowId> = self.rows.iter().filter(|row| row.sink.is_gone()).map(|row| row.id).collect();
         for id in gone {
-            self.session.cancel(id);
             ended.extend(self.end(id, |row| row.finish(Finish::Cancelled)));
         }
         if self.rows.is_empty() {
@@ -114,7 +115,6 @@ impl<'a, K> Decoding<'a, K> {
                 },
                 RowEvent::Finished(finish) => Ok(finish),
             };
-            self.session.cancel(id);
             ended.extend(self.end(id, |row| row.finish(outcome?)));
         }
         ended
@@ -131,9 +131,11 @@ impl<'a, K> Decoding<'a, K> {
         id: RowId,
         finish: impl FnOnce(&mut Row<'a, K>) -> Result<Generated, AnswerError>,
     ) -> Option<Ended<K>> {
+        let passes = self.session.passes(id);
+        self.session.cancel(id);
         let at = self.rows.iter().position(|row| row.id == id)?;
         let mut row = self.rows.remove(at);
-        let generated = finish(&mut row);
+        let generated = finish(&mut row).map(|generated| Generated { passes, ..generated });
         Some((row.key, generated))
     }
 }
@@ -169,7 +171,7 @@ impl<K> Row<'_, K> {
         let text = std::mem::replace(&mut self.text, Text::new(&[])).finish();
         let ends = self.ends.iter().map(|end| (*end).min(text.len() as u32)).collect();
         let output = Output { tokens: std::mem::take(&mut self.tokens), text, finish };
-        Ok(Generated { prepared: self.prepared.clone(), output, ends })
+        Ok(Generated { prepared: self.prepared.clone(), output, ends, passes: None })
     }
 }
 

@@ -7,7 +7,7 @@ use crate::request::{Finish, Message, Sampling};
 use alloy_primitives::{Address, B256};
 use attribution::shares::Rule;
 use serde::{Deserialize, Serialize};
-use std::ops::Range;
+use std::{any::Any, ops::Range, sync::Arc};
 
 /// A model that answers.
 pub trait Generator: Send + Sync {
@@ -50,8 +50,23 @@ pub trait Session {
     /// Drops a row.
     fn cancel(&mut self, row: RowId);
 
+    /// What is left of a row's passes, for its attribution: asked for once, before the next step and before the row is cancelled.
+    fn passes(&mut self, _row: RowId) -> Option<Passes> {
+        None
+    }
+
     /// One pass: at most one token a row. A row that ended is gone. After an error no row can be gone on with.
     fn step(&mut self) -> Result<Vec<(RowId, RowEvent)>, EngineError>;
+}
+
+/// What an engine computed for an answer and may use again when it attributes it. It only saves time: attribution without it has the same bits.
+#[derive(Clone)]
+pub struct Passes(pub Arc<dyn Any + Send + Sync>);
+
+impl std::fmt::Debug for Passes {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Passes")
+    }
 }
 
 /// What a pass did to a row.
@@ -136,6 +151,8 @@ pub struct Scoring<'a> {
     pub prompt: &'a [u32],
     /// Tokens of the answer.
     pub output: &'a [u32],
+    /// What generating it left, if anything.
+    pub passes: Option<&'a Passes>,
 }
 
 /// Why an engine failed.

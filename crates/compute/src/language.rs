@@ -6,8 +6,8 @@
 
 use crate::{
     engine::{
-        Attributor, Decoder, EngineError, Generator, RowEvent, RowId, Scores, Scoring, Session, SpanScores,
-        Unit,
+        Attributor, Decoder, EngineError, Generator, Passes, RowEvent, RowId, Scores, Scoring, Session,
+        SpanScores, Unit,
     },
     request::{Finish, Message, Role, Sampling},
 };
@@ -15,7 +15,7 @@ use alloy_primitives::B256;
 use attribution::{
     influence::{
         cache::{Cache, CacheError},
-        language::{Language, answer_spans},
+        language::{Answered, Answering, Language, answer_spans},
         query::{MAX_SPANS, Query, UNITS_PER_SPAN, highest, score_all},
     },
     shares::Rule,
@@ -23,14 +23,20 @@ use attribution::{
 use model::{
     Example, Model, Tokenizer,
     generate::{Engine, EngineOptions, Event, Finish as Ended, GenerateError, Request, SequenceId},
-    network::{Prepared, Quantisation},
+    network::{Kept, Prepared, Quantisation},
     tokenizer::TextStream,
 };
 use ops::Ctx;
-use std::{collections::BTreeMap, ops::Range, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    ops::Range,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 /// Fewest tokens of an answer that are explained together.
 const MIN_SPAN_TOKENS: usize = 8;
+/// Bytes of activations that a batch keeps for attribution: 37 MB is an answer of 256 tokens by a model of 10 million parameters.
+const KEPT_BYTES: usize = 512 << 20;
 /// Starts a turn in ChatML.
 const TURN_START: &str = "<|im_start|>";
 /// Ends a turn in ChatML.
@@ -149,9 +155,10 @@ impl Generator for LanguageEngine {
 
     fn session(&self) -> Box<dyn Session + '_> {
         // How many rows there are is the caller's to limit.
-        let options = EngineOptions { sequences_max: usize::MAX, ..EngineOptions::default() };
+        let options =
+            EngineOptions { sequences_max: usize::MAX, kept_bytes: KEPT_BYTES, ..EngineOptions::default() };
         let engine = Engine::with_prepared(self.ctx, self.model, self.prepared.clone(), options);
-        Box::new(Batch { engine, rows: BTreeMap::new(), next: 0 })
+        Box::new(Batch { engine, rows: BTreeMap::new(), kept: BTreeMap::new(), next: 0 })
     }
 }
 
@@ -159,6 +166,8 @@ impl Generator for LanguageEngine {
 struct Batch<'a> {
     engine: Engine<'a>,
     rows: BTreeMap<SequenceId, RowId>,
+    /// What was kept of rows that the last pass ended.
+    kept: BTreeMap<RowId, Kept>,
     next: RowId,
 }
 
@@ -190,21 +199,30 @@ impl Session for Batch<'_> {
     }
 
     fn cancel(&mut self, row: RowId) {
-        let sequence = self.rows.iter().find(|(_, known)| **known == row).map(|(sequence, _)| *sequence);
-        if let Some(sequence) = sequence {
+        if let Some(sequence) = self.sequence(row) {
             self.engine.cancel(sequence);
             self.rows.remove(&sequence);
         }
     }
 
+    fn passes(&mut self, row: RowId) -> Option<Passes> {
+        let kept = match self.sequence(row) {
+            Some(sequence) => self.engine.take_kept(sequence),
+            None => self.kept.remove(&row),
+        };
+        kept.map(|kept| Passes(Arc::new(Mutex::new(Some(kept)))))
+    }
+
     fn step(&mut self) -> Result<Vec<(RowId, RowEvent)>, EngineError> {
         let mut events: Vec<(RowId, RowEvent)> = Vec::new();
+        self.kept.clear();
         for step in self.engine.step().map_err(failed)? {
             let Some(row) = self.rows.get(&step.sequence).copied() else { continue };
             match step.event {
                 Event::Token(choice) => events.push((row, RowEvent::Token(choice.token))),
                 Event::Finished(answer) => {
                     self.rows.remove(&step.sequence);
+                    self.kept.extend(self.engine.take_kept(step.sequence).map(|kept| (row, kept)));
                     let finish = match answer.finish {
                         Ended::End => {
                             // The token that ends a text is no part of it. It is the row's event before this one.
@@ -219,6 +237,12 @@ impl Session for Batch<'_> {
             }
         }
         Ok(events)
+    }
+}
+
+impl Batch<'_> {
+    fn sequence(&self, row: RowId) -> Option<SequenceId> {
+        self.rows.iter().find(|(_, known)| **known == row).map(|(sequence, _)| *sequence)
     }
 }
 
@@ -256,12 +280,12 @@ impl Attributor for LanguageEngine {
 
     fn score_all(&self, answers: &[Scoring<'_>]) -> Vec<Result<Scores, EngineError>> {
         let asked: Vec<Option<Asked>> = answers.iter().map(Asked::new).collect();
-        let queries: Vec<Query<'_, Example>> = asked
+        let queries: Vec<Query<'_, Answered>> = asked
             .iter()
             .flatten()
-            .map(|Asked { example, spans, .. }| Query { item: example, spans })
+            .map(|Asked { answered, spans, .. }| Query { item: answered, spans })
             .collect();
-        let mut found = score_all(&self.ctx, &self.cache, &self.language, &queries).into_iter();
+        let mut found = score_all(&self.ctx, &self.cache, &Answering(&self.language), &queries).into_iter();
         let nothing = || Scores { units: vec![0.0; self.units.len()], spans: Vec::new() };
         let scored = |asked: &Option<Asked>| match asked {
             // An answer without a token owes nobody.
@@ -277,7 +301,7 @@ impl Attributor for LanguageEngine {
 
 /// An answer as the cache is asked for it.
 struct Asked {
-    example: Example,
+    answered: Answered,
     spans: Vec<Range<usize>>,
     /// Tokens of a span.
     span_tokens: u32,
@@ -286,13 +310,15 @@ struct Asked {
 
 impl Asked {
     fn new(answer: &Scoring<'_>) -> Option<Asked> {
-        let Scoring { adapter: _, prompt, output } = *answer;
+        let Scoring { prompt, output, passes, .. } = *answer;
         if output.is_empty() {
             return None;
         }
+        let passes = passes.and_then(|passes| passes.0.downcast_ref::<Mutex<Option<Kept>>>());
+        let kept = passes.and_then(|kept| kept.lock().unwrap_or_else(PoisonError::into_inner).take());
         let span_tokens = output.len().div_ceil(MAX_SPANS).max(MIN_SPAN_TOKENS);
         Some(Asked {
-            example: Example::answer(prompt, output),
+            answered: Answered::new(Example::answer(prompt, output), kept),
             spans: answer_spans(prompt.len(), output.len(), span_tokens),
             span_tokens: span_tokens as u32,
             tokens: output.len() as u32,

@@ -246,7 +246,7 @@ impl Attributor for Ngram {
     }
 
     fn score(&self, answer: &Scoring<'_>) -> Result<Scores, EngineError> {
-        let Scoring { adapter: _, prompt, output } = *answer;
+        let Scoring { prompt, output, .. } = *answer;
         let mut text: Vec<u8> = prompt.iter().filter_map(|token| u8::try_from(*token).ok()).collect();
         let mut scores = vec![0.0; self.units.len()];
         let mut spans = Vec::new();
@@ -308,7 +308,8 @@ mod tests {
         };
         let text: Vec<u8> = output.iter().map(|token| *token as u8).collect();
         assert_eq!((text.as_slice(), finish), (b"um dolor sit amet consectetur".as_slice(), Finish::Stop));
-        let scores = model.score(&Scoring { adapter: "", prompt: &prompt, output: &output }).unwrap();
+        let scores =
+            model.score(&Scoring { adapter: "", prompt: &prompt, output: &output, passes: None }).unwrap();
         assert_eq!(scores.units, [0.0, output.len() as f64]);
     }
 }

@@ -98,8 +98,9 @@ pub struct Completing {
 }
 
 fn scoring(generated: &Generated) -> Scoring<'_> {
-    let Generated { prepared, output, ends: _ } = generated;
-    Scoring { adapter: &prepared.request.adapter, prompt: &prepared.tokens, output: &output.tokens }
+    let Generated { prepared, output, ends: _, passes } = generated;
+    let (adapter, prompt) = (&prepared.request.adapter, &prepared.tokens);
+    Scoring { adapter, prompt, output: &output.tokens, passes: passes.as_ref() }
 }
 
 /// Why there is no answer. Nothing is charged.
@@ -207,7 +208,7 @@ impl Worker {
         let scoring: Vec<Scoring<'_>> = ended.iter().map(|ended| scoring(&ended.generated)).collect();
         let scores = self.attributor.score_all(&scoring);
         let completed = |(ended, scores): (Completing, Result<Scores, EngineError>)| {
-            let Completing { id, salt, generated: Generated { prepared, output, ends }, terms } = ended;
+            let Completing { id, salt, generated: Generated { prepared, output, ends, .. }, terms } = ended;
             let usage = Usage {
                 prompt_tokens: prepared.tokens.len() as u32,
                 completion_tokens: output.tokens.len() as u32,
@@ -229,8 +230,8 @@ impl Worker {
         ends: &[u32],
         share: Amount,
     ) -> Result<Attributed, AnswerError> {
-        let scoring =
-            Scoring { adapter: &prepared.request.adapter, prompt: &prepared.tokens, output: &output.tokens };
+        let (adapter, prompt) = (&prepared.request.adapter, &prepared.tokens);
+        let scoring = Scoring { adapter, prompt, output: &output.tokens, passes: None };
         self.divide(self.attributor.score(&scoring)?, ends, share)
     }
 

@@ -38,7 +38,9 @@ pub use config::{Config, Family};
 pub use generate::{Answer, Engine, EngineOptions, Request, Sampling, generate};
 pub use layout::Layout;
 pub use lora::{Adapter, AdapterOptions};
-pub use network::{Activations, Gradients, LossScale, Losses, Wanted, forward_backward, taps_of};
+pub use network::{
+    Activations, Gradients, LossScale, Losses, Wanted, forward_backward, taps_of, taps_of_kept,
+};
 pub use taps::{GroupSums, Hooks, LinearInfo, LinearTap, Taps};
 pub use tokenizer::Tokenizer;
 pub use train::{Observer, Progress, TrainOptions, Trainer};

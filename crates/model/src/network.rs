@@ -13,6 +13,7 @@ mod backward;
 mod forward;
 mod gradients;
 mod head;
+mod kept;
 mod linear;
 mod parameters;
 
@@ -22,6 +23,7 @@ pub(crate) use attention::{CachedSequence, Sequences};
 pub(crate) use forward::{embed, last_norm, layer_forward};
 pub use gradients::Gradients;
 pub(crate) use head::logits as head_logits;
+pub use kept::Kept;
 pub(crate) use linear::AdapterRows;
 pub use parameters::{Parameters, Prepared, Quantisation};
 
@@ -160,6 +162,33 @@ pub fn taps_of(
     let parameters = Parameters::prepared(&model.weights, prepared);
     forward::forward(ctx, model, &parameters, &adapters, batch, acts, hooks);
     backward::backward(ctx, model, &parameters, adapter, batch, scale, acts, Wanted::Taps, hooks)
+}
+
+/// As [`taps_of`] of a sequence whose forward pass was kept while it was generated, or a longer one's: the same bits. `kept` was taken by the model
+/// alone, not quantised. `None` when it is of other tokens.
+///
+/// # Panics
+/// When the weights were prepared quantised: their gradients would be another model's.
+pub fn taps_of_kept(
+    ctx: &Ctx,
+    model: &Model,
+    prepared: &Prepared,
+    batch: &Batch,
+    scale: LossScale,
+    kept: Kept,
+    acts: &mut Activations,
+    hooks: &mut Hooks<'_>,
+) -> Option<Losses> {
+    assert!(prepared.quantisation() == Quantisation::None, "gradients are of f32 weights");
+    let rows = batch.rows();
+    if batch.examples().count() != 1 || kept.tokens().get(..rows) != Some(batch.tokens()) {
+        return None;
+    }
+    let parameters = Parameters::prepared(&model.weights, prepared);
+    kept.into_activations(&model.config, rows, acts);
+    forward::turn_up_to(model, batch, acts);
+    forward::end(ctx, model, &parameters, rows, acts);
+    Some(backward::backward(ctx, model, &parameters, None, batch, scale, acts, Wanted::Taps, hooks))
 }
 
 #[cfg(test)]

@@ -4,14 +4,17 @@
 //! as the vocabulary and says mostly which words occur). Of a model with a LoRA adapter, which alone was trained, the adapter's factors are
 //! attributed and nothing else.
 
+mod answered;
 mod attributed;
+
+pub use answered::{Answered, Answering};
 
 use super::taps::{Layer, Tap, TapError, Tapped};
 use attributed::Attributed;
 use model::{
     Activations, Adapter, Batch, Example, LinearInfo, LinearTap, LossScale, Model, Taps,
-    network::{Prepared, Quantisation},
-    taps_of,
+    network::{Kept, Prepared, Quantisation},
+    taps_of, taps_of_kept,
 };
 use ops::Ctx;
 use primitives::B256;
@@ -64,6 +67,43 @@ impl<'a> Language<'a> {
     fn of(model: &'a Model, prepared: Arc<Prepared>, attributed: Attributed<'a>) -> Language<'a> {
         let (identity, layers) = (attributed.identity(model), attributed.layers(model));
         Language { model, prepared, attributed, identity, layers, spare: Mutex::default() }
+    }
+
+    /// [`Tapped::backward`], from what was kept of the forward pass, if anything.
+    fn pass(
+        &self,
+        ctx: &Ctx,
+        item: &Example,
+        kept: Option<Kept>,
+        visit: &mut dyn FnMut(Tap<'_>),
+    ) -> Result<(), TapError> {
+        let config = &self.model.config;
+        if item.tokens.len() > config.context {
+            return Err(TapError::TooLong { tokens: item.tokens.len(), context: config.context });
+        }
+        if scored_tokens(item) == 0 {
+            return Err(TapError::Empty);
+        }
+        let vocabulary = config.vocabulary;
+        if let Some(token) = item.tokens.iter().find(|token| **token as usize >= vocabulary) {
+            return Err(TapError::UnknownToken { token: *token, vocabulary });
+        }
+        let batch = Batch::new(config, [item]).map_err(|error| TapError::Model(error.to_string()))?;
+        let spare = || self.spare.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut acts = spare().pop().unwrap_or_default();
+        let mut taps = Forwarder { attributed: &self.attributed, visit };
+        let mut hooks = model::Hooks::taps(&mut taps);
+        let adapter = self.attributed.adapter();
+        let (model, prepared, scale) = (self.model, &self.prepared, LossScale::Sum);
+        // Generation runs the model alone.
+        let gone_on = kept
+            .filter(|_| adapter.is_none())
+            .and_then(|kept| taps_of_kept(ctx, model, prepared, &batch, scale, kept, &mut acts, &mut hooks));
+        if gone_on.is_none() {
+            taps_of(ctx, model, prepared, adapter, &batch, scale, &mut acts, &mut hooks);
+        }
+        spare().push(acts);
+        Ok(())
     }
 }
 
@@ -160,26 +200,7 @@ impl Tapped for Language<'_> {
     }
 
     fn backward(&self, ctx: &Ctx, item: &Example, visit: &mut dyn FnMut(Tap<'_>)) -> Result<(), TapError> {
-        let config = &self.model.config;
-        if item.tokens.len() > config.context {
-            return Err(TapError::TooLong { tokens: item.tokens.len(), context: config.context });
-        }
-        if scored_tokens(item) == 0 {
-            return Err(TapError::Empty);
-        }
-        let vocabulary = config.vocabulary;
-        if let Some(token) = item.tokens.iter().find(|token| **token as usize >= vocabulary) {
-            return Err(TapError::UnknownToken { token: *token, vocabulary });
-        }
-        let batch = Batch::new(config, [item]).map_err(|error| TapError::Model(error.to_string()))?;
-        let spare = || self.spare.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut acts = spare().pop().unwrap_or_default();
-        let mut taps = Forwarder { attributed: &self.attributed, visit };
-        let mut hooks = model::Hooks::taps(&mut taps);
-        let adapter = self.attributed.adapter();
-        taps_of(ctx, self.model, &self.prepared, adapter, &batch, LossScale::Sum, &mut acts, &mut hooks);
-        spare().push(acts);
-        Ok(())
+        self.pass(ctx, item, None, visit)
     }
 }
 

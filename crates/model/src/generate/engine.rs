@@ -5,8 +5,8 @@ use super::sampling::{TokenChoice, choose};
 use super::{ANSWER_TOKENS_MAX, Answer, GenerateError, LOGPROBS_MAX, Request, STOP_TOKENS_MAX, STOPS_MAX};
 use crate::config::Config;
 use crate::network::{
-    AdapterRows, CachedSequence, LayerActivations, Parameters, Prepared, Quantisation, Sequences, embed,
-    head_logits, last_norm, layer_forward, rope_table,
+    AdapterRows, CachedSequence, Kept, LayerActivations, Parameters, Prepared, Quantisation, Sequences,
+    embed, head_logits, last_norm, layer_forward, rope_table,
 };
 use crate::taps::Hooks;
 use crate::weights::Model;
@@ -24,11 +24,14 @@ pub struct EngineOptions {
     pub rows_max: usize,
     /// Weights of generation.
     pub quantisation: Quantisation,
+    /// Bytes of activations that are kept for the sequences' backward passes ([`Engine::take_kept`]). A sequence that could exceed what is left is not
+    /// kept, and neither is one with an adapter or of quantised weights.
+    pub kept_bytes: usize,
 }
 
 impl Default for EngineOptions {
     fn default() -> Self {
-        EngineOptions { sequences_max: 64, rows_max: 512, quantisation: Quantisation::None }
+        EngineOptions { sequences_max: 64, rows_max: 512, quantisation: Quantisation::None, kept_bytes: 0 }
     }
 }
 
@@ -75,6 +78,8 @@ struct Running {
     /// Tokens not yet in the cache: rest of the prompt, or the last generated one.
     pending: Vec<u32>,
     choices: Vec<TokenChoice>,
+    /// Its rows' activations, and the bytes that are set aside for them.
+    kept: Option<(Kept, usize)>,
 }
 
 /// Generates for many requests over one model.
@@ -87,6 +92,8 @@ pub struct Engine<'m> {
     next: u64,
     waiting: VecDeque<Running>,
     running: Vec<Running>,
+    /// What was kept of sequences that ended.
+    ended: Vec<(SequenceId, Kept, usize)>,
     acts: LayerActivations,
     hidden: Vec<f32>,
     logits: Vec<f32>,
@@ -124,6 +131,7 @@ impl<'m> Engine<'m> {
             next: 0,
             waiting: VecDeque::new(),
             running: Vec::new(),
+            ended: Vec::new(),
             acts: LayerActivations::default(),
             hidden: Vec::new(),
             logits: Vec::new(),
@@ -140,7 +148,7 @@ impl<'m> Engine<'m> {
         self.next += 1;
         let pending = request.prompt.clone();
         let cache = Cache::new(&self.model.config);
-        self.waiting.push_back(Running { id, request, cache, pending, choices: Vec::new() });
+        self.waiting.push_back(Running { id, request, cache, pending, choices: Vec::new(), kept: None });
         Ok(id)
     }
 
@@ -148,6 +156,30 @@ impl<'m> Engine<'m> {
     pub fn cancel(&mut self, id: SequenceId) {
         self.waiting.retain(|s| s.id != id);
         self.running.retain(|s| s.id != id);
+        self.ended.retain(|(ended, ..)| *ended != id);
+    }
+
+    /// What was kept of a sequence that ended, once; it takes room until it is taken or the sequence is cancelled.
+    pub fn take_kept(&mut self, id: SequenceId) -> Option<Kept> {
+        let ended = self.ended.iter().position(|(ended, ..)| *ended == id);
+        if let Some(at) = ended {
+            return Some(self.ended.swap_remove(at).1);
+        }
+        let running = self.running.iter_mut().find(|s| s.id == id)?;
+        running.kept.take().map(|(kept, _)| kept)
+    }
+
+    /// Room for what a sequence may keep, if there is enough.
+    fn keep(&self, request: &Request) -> Option<(Kept, usize)> {
+        let config = &self.model.config;
+        if request.adapter.is_some() || self.options.quantisation != Quantisation::None {
+            return None;
+        }
+        let rows = request.prompt.len().saturating_add(request.tokens_max).min(config.context);
+        let bytes = Kept::bytes(config, rows);
+        let running = self.running.iter().filter_map(|s| s.kept.as_ref()).map(|(_, bytes)| *bytes);
+        let taken: usize = running.chain(self.ended.iter().map(|(.., bytes)| *bytes)).sum();
+        (taken.saturating_add(bytes) <= self.options.kept_bytes).then(|| (Kept::new(config), bytes))
     }
 
     /// Whether no sequence is left.
@@ -161,7 +193,8 @@ impl<'m> Engine<'m> {
     /// When the model's output is not finite: its weights are broken.
     pub fn step(&mut self) -> Result<Vec<Step>, GenerateError> {
         while self.running.len() < self.options.sequences_max.max(1) {
-            let Some(sequence) = self.waiting.pop_front() else { break };
+            let Some(mut sequence) = self.waiting.pop_front() else { break };
+            sequence.kept = self.keep(&sequence.request);
             self.running.push(sequence);
         }
         let rows = self.plan();
@@ -191,8 +224,11 @@ impl<'m> Engine<'m> {
             }
         }
         for step in &steps {
-            if matches!(step.event, Event::Finished(_)) {
-                self.running.retain(|s| s.id != step.sequence);
+            if matches!(step.event, Event::Finished(_))
+                && let Some(at) = self.running.iter().position(|s| s.id == step.sequence)
+                && let Some((kept, bytes)) = self.running.remove(at).kept
+            {
+                self.ended.push((step.sequence, kept, bytes));
             }
         }
         Ok(steps)
@@ -224,6 +260,9 @@ impl<'m> Engine<'m> {
         let (config, model) = (&self.model.config, self.model);
         let (mut tokens, mut positions) = (Vec::with_capacity(total), Vec::with_capacity(total));
         for (s, n) in self.running.iter_mut().zip(rows) {
+            if let Some((kept, _)) = &mut s.kept {
+                kept.begin(&s.pending[..*n]);
+            }
             tokens.extend(s.pending.drain(..*n));
             positions.extend(s.cache.length as u32..(s.cache.length + n) as u32);
             s.cache.reserve(config, *n);
@@ -272,6 +311,13 @@ impl<'m> Engine<'m> {
                 &mut self.hidden,
                 &mut Hooks::none(),
             );
+            let mut first = 0;
+            for (s, n) in self.running.iter_mut().zip(rows) {
+                if let Some((kept, _)) = &mut s.kept {
+                    kept.block(config, layer, &self.acts, first..first + n, total);
+                }
+                first += n;
+            }
             std::mem::swap(&mut self.acts.input, &mut self.hidden);
             if quantised && !self.acts.is_finite(&self.ctx) {
                 return false;
@@ -283,6 +329,9 @@ impl<'m> Engine<'m> {
         for (s, n) in self.running.iter_mut().zip(rows) {
             end += n;
             s.cache.length += n;
+            if let Some((kept, _)) = &mut s.kept {
+                kept.end(&self.acts.input[(end - n) * d..end * d]);
+            }
             if s.pending.is_empty() {
                 last_rows.extend_from_slice(&self.acts.input[(end - 1) * d..end * d]);
             }

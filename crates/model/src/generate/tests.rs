@@ -2,7 +2,8 @@ use super::*;
 use crate::batch::{Batch, Example};
 use crate::config::{Config, Family};
 use crate::lora::AdapterOptions;
-use crate::network::{Quantisation, logits};
+use crate::network::{Activations, Kept, LossScale, Prepared, Quantisation, logits, taps_of, taps_of_kept};
+use crate::taps::Hooks;
 use ops::Stream;
 
 fn model(family: Family) -> Model {
@@ -79,6 +80,87 @@ fn a_sequences_answer_does_not_depend_on_its_batch_threads_or_pieces() {
         let together = run(ctx.with_threads(threads), &m, requests.clone(), options);
         assert_eq!(alone, together, "{sequences_max} sequences, {rows_max} rows, {threads} threads");
     }
+}
+
+/// Bits of every tap of a backward pass, by layer.
+#[derive(Default)]
+struct Bits(Vec<(usize, Vec<u32>, Vec<u32>)>);
+
+impl crate::taps::Taps for Bits {
+    fn linear(&mut self, tap: crate::taps::LinearTap<'_>) {
+        let bits = |values: &[f32]| values.iter().map(|x| x.to_bits()).collect();
+        self.0.push((tap.linear.index, bits(tap.inputs), bits(tap.output_gradients)));
+    }
+}
+
+#[test]
+fn a_pass_that_was_kept_while_generating_has_the_gradients_of_a_whole_one_to_the_bit() {
+    let ctx = Ctx::detect().with_threads(2);
+    for family in Family::ALL {
+        let m = model(family);
+        let prepared = Arc::new(Prepared::new(&m, Quantisation::None));
+        // Prompts are read in pieces beside rows that generate; one row has an adapter, and one ends early.
+        let options = EngineOptions { rows_max: 7, kept_bytes: 1 << 20, ..EngineOptions::default() };
+        let mut engine = Engine::with_prepared(ctx, &m, prepared.clone(), options);
+        let mut requests: Vec<Request> =
+            (0..4).map(|i| Request::greedy(prompt(i, 2 + 5 * i as usize), 4 + i as usize)).collect();
+        requests[1].adapter = Some(adapter(&m, 1, 2));
+        let ids: Vec<SequenceId> =
+            requests.iter().map(|r| engine.submit(r.clone()).expect("valid")).collect();
+        let mut answers = vec![None; ids.len()];
+        while !engine.is_idle() {
+            for step in engine.step().expect("a pass") {
+                if let Event::Finished(answer) = step.event {
+                    answers[ids.iter().position(|id| *id == step.sequence).expect("known")] = Some(answer);
+                }
+            }
+        }
+        assert!(engine.take_kept(ids[1]).is_none(), "an adapter's pass is not the model's");
+        for i in [0, 2, 3] {
+            let answer = answers[i].take().expect("ended");
+            let kept = engine.take_kept(ids[i]).expect("kept");
+            assert!(engine.take_kept(ids[i]).is_none(), "once");
+            // Whole, and cut before its end as an answer that a stop text ended.
+            let tokens = &answer.tokens[..answer.tokens.len() - i / 2];
+            let example = Example::answer(&requests[i].prompt, tokens);
+            let batch = Batch::new(&m.config, [&example]).expect("fits");
+            let (mut whole, mut gone_on) = (Bits::default(), Bits::default());
+            let mut acts = Activations::default();
+            let scale = LossScale::Sum;
+            let hooks = &mut Hooks::taps(&mut whole);
+            let losses = taps_of(&ctx, &m, &prepared, None, &batch, scale, &mut acts, hooks);
+            let hooks = &mut Hooks::taps(&mut gone_on);
+            let same = taps_of_kept(&ctx, &m, &prepared, &batch, scale, kept, &mut acts, hooks);
+            assert_eq!(same, Some(losses), "{family:?} sequence {i}");
+            assert!(!whole.0.is_empty() && whole.0 == gone_on.0, "{family:?} sequence {i}");
+        }
+    }
+}
+
+#[test]
+fn what_is_kept_is_bounded_and_serves_its_own_tokens_only() {
+    let (ctx, m) = (Ctx::single(), model(Family::Llama));
+    let prepared = Arc::new(Prepared::new(&m, Quantisation::None));
+    let room = Kept::bytes(&m.config, 10);
+    let options = EngineOptions { kept_bytes: 2 * room - 1, ..EngineOptions::default() };
+    let mut engine = Engine::with_prepared(ctx, &m, prepared.clone(), options);
+    let ended = |engine: &mut Engine<'_>, seed| {
+        let id = engine.submit(Request::greedy(prompt(seed, 5), 5)).expect("valid");
+        while !engine.is_idle() {
+            engine.step().expect("a pass");
+        }
+        id
+    };
+    let (first, second) = (ended(&mut engine, 1), ended(&mut engine, 2));
+    assert!(engine.take_kept(second).is_none(), "the first has not been taken");
+    let kept = engine.take_kept(first).expect("kept");
+    let third = ended(&mut engine, 3);
+    engine.cancel(third);
+    assert!(engine.take_kept(third).is_none(), "cancelled");
+    let others = Example::answer(&prompt(4, 5), &prompt(5, 3));
+    let batch = Batch::new(&m.config, [&others]).expect("fits");
+    let (mut acts, hooks) = (Activations::default(), &mut Hooks::none());
+    assert!(taps_of_kept(&ctx, &m, &prepared, &batch, LossScale::Sum, kept, &mut acts, hooks).is_none());
 }
 
 #[test]

@@ -30,7 +30,7 @@ fn score_scale(config: &Config) -> f32 {
     1.0 / (config.head_dim as f32).sqrt()
 }
 
-/// `acts.attended` (and softmax statistics, for whole sequences) from `acts.qkv`.
+/// `acts.attended` and softmax statistics from `acts.qkv`.
 pub(super) fn attend(
     ctx: &Ctx,
     config: &Config,
@@ -69,7 +69,7 @@ pub(super) fn attend(
         }
         Sequences::Cached(cached) => {
             let shape = AttentionShape { ldkv: kv, ..shape };
-            let mut out = &mut acts.attended[..];
+            let (mut out, mut stats) = (&mut acts.attended[..], &mut acts.attention_stats[..]);
             let mut first = 0;
             let mut seqs = Vec::with_capacity(cached.len());
             for c in cached.iter_mut() {
@@ -81,7 +81,9 @@ pub(super) fn attend(
                     c.values[at..at + kv].copy_from_slice(&row[q + kv..]);
                 }
                 let (this, rest) = std::mem::take(&mut out).split_at_mut(c.rows * q);
-                out = rest;
+                let (this_stats, rest_stats) =
+                    std::mem::take(&mut stats).split_at_mut(c.rows * config.heads * 2);
+                (out, stats) = (rest, rest_stats);
                 let (start, rows) = (c.start, c.rows);
                 seqs.push(AttentionSeq {
                     start,
@@ -90,7 +92,7 @@ pub(super) fn attend(
                     k: &*c.keys,
                     v: &*c.values,
                     out: this,
-                    stats: None,
+                    stats: Some(this_stats),
                 });
             }
             attention_fwd(ctx, &shape, &mut seqs);

@@ -202,16 +202,10 @@ pub(super) fn forward(
     hooks: &mut Hooks<'_>,
 ) {
     let (config, rows) = (&model.config, batch.rows());
-    let longest = batch.examples().ranges().map(|r| r.len()).max().unwrap_or(0);
-    if acts.rope.as_ref().is_none_or(|(positions, _)| *positions < longest) {
-        acts.rope = super::rope_table(model, longest).map(|t| (longest, t));
-    }
+    turn_up_to(model, batch, acts);
     acts.layers.resize_with(config.layers, LayerActivations::default);
     acts.layers.iter_mut().for_each(|l| l.fit(config, rows));
     fit(&mut acts.output, rows * config.hidden);
-    fit(&mut acts.last, rows * config.hidden);
-    let stats = if config.family == Family::Gpt2 { 2 * rows } else { rows };
-    fit(&mut acts.last_stats, stats);
 
     embed(ctx, model, batch.tokens(), batch.positions(), &mut acts.layers[0].input);
     hooks.op(None, "embedding", &acts.layers[0].input);
@@ -235,18 +229,31 @@ pub(super) fn forward(
             hooks,
         );
     }
-    let norm = model.layout.last_norm;
-    norm_fwd(
-        ctx,
-        config,
-        parameters,
-        norm,
-        config.hidden,
-        &acts.output,
-        &mut acts.last,
-        &mut acts.last_stats,
-    );
+    end(ctx, model, parameters, rows, acts);
     hooks.op(None, "last norm", &acts.last);
+}
+
+/// Rotary positions of the batch's longest sequence.
+pub(super) fn turn_up_to(model: &Model, batch: &Batch, acts: &mut Activations) {
+    let longest = batch.examples().ranges().map(|r| r.len()).max().unwrap_or(0);
+    if acts.rope.as_ref().is_none_or(|(positions, _)| *positions < longest) {
+        acts.rope = super::rope_table(model, longest).map(|t| (longest, t));
+    }
+}
+
+/// `acts.last` from `acts.output`.
+pub(super) fn end(
+    ctx: &Ctx,
+    model: &Model,
+    parameters: &Parameters<'_>,
+    rows: usize,
+    acts: &mut Activations,
+) {
+    let config = &model.config;
+    fit(&mut acts.last, rows * config.hidden);
+    fit(&mut acts.last_stats, if config.family == Family::Gpt2 { 2 * rows } else { rows });
+    let (norm, last, stats) = (model.layout.last_norm, &mut acts.last, &mut acts.last_stats);
+    norm_fwd(ctx, config, parameters, norm, config.hidden, &acts.output, last, stats);
 }
 
 /// The last norm of some rows.
