@@ -125,7 +125,7 @@ impl Outcome {
         let mut reader = Reader::new(bytes);
         let mut leaves = reader.list(MAX_BLOCK_TRANSACTIONS + 1, |reader| reader.bytes(MAX_LENGTH))?;
         reader.finish()?;
-        let block_logs = leaves.pop().map_or(Ok(Vec::new()), decode_block_logs)?;
+        let block_logs = decode_block_logs(leaves.pop().ok_or(ReceiptError::NoBlockLogs)?)?;
         let receipts = leaves.into_iter().map(TransactionReceipt::decode).collect::<Result<_, _>>()?;
         Ok(Self { receipts, block_logs })
     }
@@ -145,6 +145,9 @@ pub enum ReceiptError {
         /// Tag of the kind asked for.
         expected: u8,
     },
+    /// Leaves without the last one.
+    #[error("an outcome without the leaf of the block's own events")]
+    NoBlockLogs,
     /// Success is neither 0 nor 1.
     #[error("{0} is not a truth value")]
     NotABool(u8),

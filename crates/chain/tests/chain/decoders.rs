@@ -8,7 +8,7 @@ use chain::{
     gossip,
     light::{EventProof, FinalityProof, Handover, WordEvidence},
     network_rules::Rules,
-    receipt::{Outcome, TransactionReceipt, decode_block_logs},
+    receipt::{Outcome, ReceiptError, TransactionReceipt, decode_block_logs},
     transaction::{TransactionError, decode},
 };
 use commonware_codec::{Codec, Copying, Decode as _, Encode as _};
@@ -68,6 +68,14 @@ fn every_field_of_a_header_is_under_its_digest() {
 }
 
 /// A signature's twin with high `s` is valid elsewhere; accepting it would give one transaction two hashes.
+#[test]
+fn an_outcome_without_the_leaf_of_the_blocks_own_events_is_refused() {
+    let outcome = Outcome { receipts: Vec::new(), block_logs: Vec::new() };
+    assert_eq!(Outcome::decode(&outcome.encode()), Ok(outcome));
+    // No leaf at all would read as the same outcome by other bytes.
+    assert_eq!(Outcome::decode(&[0; 4]), Err(ReceiptError::NoBlockLogs));
+}
+
 #[test]
 fn a_signature_with_high_s_is_refused() {
     use alloy_consensus::{SignableTransaction as _, TxEip1559, TxEnvelope};
