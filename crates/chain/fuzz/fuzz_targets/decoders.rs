@@ -6,7 +6,7 @@ use chain::{
     light::{EventProof, FinalityProof, Handover, WordEvidence},
     receipt::{Outcome, TransactionReceipt, decode_block_logs, encode_block_logs},
 };
-use commonware_codec::{Codec, Copying, Decode as _, Encode as _};
+use commonware_codec::{Codec, Copying};
 use commonware_consensus::simplex::types::{Activity, Certificate, Vote};
 use libfuzzer_sys::fuzz_target;
 
