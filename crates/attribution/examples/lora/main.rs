@@ -146,26 +146,39 @@ fn main() -> Result<()> {
     for rank in OTHER_RANKS.into_iter().filter(|rank| rank != cache_rank) {
         report.add(&format!("ours at rank {rank}, one fine-tune"), &caches.tried(rank, &[first], None)?)?;
     }
-    let name = format!("ours at rank {cache_rank}");
-    let chosen =
-        report.add(&format!("{name}, one fine-tune"), &caches.tried(*cache_rank, &[first], None)?)?;
+    let name = format!("ours at rank {cache_rank}, one fine-tune");
+    let chosen = report.add(&name, &caches.tried(*cache_rank, &[first], None)?)?;
     let options = caches.grid(*cache_rank, None)[chosen].1;
-    let last = |models: &[Vec<Adapter>]| models.iter().filter_map(|e| e.last().cloned()).collect();
+    let last = |models: &[Vec<Adapter>]| -> Vec<Adapter> {
+        models.iter().filter_map(|e| e.last().cloned()).collect()
+    };
     let (of_items, of_sources) = (on(On::Items)?, on(On::Sources)?);
-    let several: [(String, Vec<Adapter>); 7] = [
+    let (rank, wide) = (*cache_rank, OTHER_RANKS[1]);
+    let alone: [(String, Vec<Adapter>); 4] = [
         ("one fine-tune after each epoch".into(), full[0].clone()),
         (format!("{models} fine-tunes"), last(&full)),
         (format!("{models} fine-tunes on halves of the items"), last(&of_items)),
         (format!("{models} fine-tunes on halves of the sources"), last(&of_sources)),
-        (format!("{models} fine-tunes after each epoch"), full.concat()),
-        (format!("{models} fine-tunes on halves of the items after each epoch"), of_items.concat()),
-        (format!("{models} fine-tunes on halves of the sources after each epoch"), of_sources.concat()),
     ];
-    for (what, members) in &several {
+    let each = |what: &str| format!("{models} fine-tunes{what} after each epoch");
+    let every = [&full[..], &of_items, &of_sources].concat().concat();
+    let mut several: Vec<(usize, String, Vec<Adapter>)> = vec![
+        (rank, each(""), full.concat()),
+        (rank, each(" on halves of the items"), of_items.concat()),
+        (rank, each(" on halves of the sources"), of_sources.concat()),
+        (rank, format!("all {} adapters", every.len()), every),
+    ];
+    // The highest rank for as many adapters as can be asked in reasonable time.
+    let every = [full[0].clone(), last(&full[1..]), last(&of_items), last(&of_sources)].concat();
+    for rank in [rank, wide] {
+        several.extend(alone.iter().map(|(what, members)| (rank, what.clone(), members.clone())));
+    }
+    several.push((wide, format!("all {} adapters of these", every.len()), every));
+    for (rank, what, members) in &several {
         // The clip is that of the first; damping is chosen again.
         let members: Vec<&Adapter> = members.iter().collect();
-        let settings = caches.tried(*cache_rank, &members, Some(options.clip_percent))?;
-        report.add(&format!("{name}, {what}"), &settings)?;
+        let settings = caches.tried(*rank, &members, Some(options.clip_percent))?;
+        report.add(&format!("ours at rank {rank}, {what}"), &settings)?;
     }
 
     let whole = Whole::new(&ctx, &model, first, &data)?;
