@@ -101,8 +101,8 @@ impl Tuning {
         Ok(after)
     }
 
-    /// Fine-tunes on which to attribute, or what is there of them: `[model][epoch]`, each under its own seed, on all items or on a half of them (drawn anew, none
-    /// of those that retraining uses).
+    /// Fine-tunes on which to attribute, or what is there of them: `[model][epoch]`, each under its own seed, on all items or on a half of them (drawn
+    /// from another stream than those of the retrainings).
     pub fn models(
         &self,
         base: &Model,
