@@ -7,7 +7,11 @@ use crate::request::{Finish, Message, Sampling};
 use alloy_primitives::{Address, B256};
 use attribution::shares::Rule;
 use serde::{Deserialize, Serialize};
-use std::{any::Any, ops::Range, sync::Arc};
+use std::{
+    any::Any,
+    ops::Range,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 /// A model that answers.
 pub trait Generator: Send + Sync {
@@ -61,7 +65,20 @@ pub trait Session {
 
 /// What an engine computed for an answer and may use again when it attributes it. It only saves time: attribution without it has the same bits.
 #[derive(Clone)]
-pub struct Passes(pub Arc<dyn Any + Send + Sync>);
+pub struct Passes(Arc<Mutex<Option<Box<dyn Any + Send>>>>);
+
+impl Passes {
+    /// Holds what the engine alone knows the type of.
+    pub fn new(passes: impl Any + Send) -> Passes {
+        Passes(Arc::new(Mutex::new(Some(Box::new(passes)))))
+    }
+
+    /// What it holds, once, if it is a `T`.
+    pub fn take<T: Any>(&self) -> Option<T> {
+        let passes = self.0.lock().unwrap_or_else(PoisonError::into_inner).take()?;
+        passes.downcast().ok().map(|passes| *passes)
+    }
+}
 
 impl std::fmt::Debug for Passes {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

@@ -27,11 +27,7 @@ use model::{
     tokenizer::TextStream,
 };
 use ops::Ctx;
-use std::{
-    collections::BTreeMap,
-    ops::Range,
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::{collections::BTreeMap, ops::Range, sync::Arc};
 
 /// Fewest tokens of an answer that are explained together.
 const MIN_SPAN_TOKENS: usize = 8;
@@ -210,7 +206,7 @@ impl Session for Batch<'_> {
             Some(sequence) => self.engine.take_kept(sequence),
             None => self.kept.remove(&row),
         };
-        kept.map(|kept| Passes(Arc::new(Mutex::new(Some(kept)))))
+        kept.map(Passes::new)
     }
 
     fn step(&mut self) -> Result<Vec<(RowId, RowEvent)>, EngineError> {
@@ -314,8 +310,7 @@ impl Asked {
         if output.is_empty() {
             return None;
         }
-        let passes = passes.and_then(|passes| passes.0.downcast_ref::<Mutex<Option<Kept>>>());
-        let kept = passes.and_then(|kept| kept.lock().unwrap_or_else(PoisonError::into_inner).take());
+        let kept = passes.and_then(Passes::take::<Kept>);
         let span_tokens = output.len().div_ceil(MAX_SPANS).max(MIN_SPAN_TOKENS);
         Some(Asked {
             answered: Answered::new(Example::answer(prompt, output), kept),

@@ -106,6 +106,9 @@ pub enum Failure {
     /// The node does not answer.
     #[error("the node does not answer: {0}")]
     Unavailable(#[from] source::SourceError),
+    /// The operator does not answer.
+    #[error("{0}")]
+    Silent(String),
     /// A template failed.
     #[error("the page could not be rendered: {0}")]
     Render(#[from] askama::Error),
@@ -117,6 +120,7 @@ impl IntoResponse for Failure {
             Failure::NotFound(_) => (StatusCode::NOT_FOUND, "Not found"),
             Failure::BadRequest(_) => (StatusCode::BAD_REQUEST, "That is not an address, hash, height or id"),
             Failure::Unavailable(_) => (StatusCode::BAD_GATEWAY, "The node does not answer"),
+            Failure::Silent(_) => (StatusCode::BAD_GATEWAY, "The operator does not answer"),
             Failure::Render(_) => (StatusCode::INTERNAL_SERVER_ERROR, "This page failed"),
         };
         let page = page::error::render(title, &self.to_string());

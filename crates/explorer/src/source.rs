@@ -26,8 +26,8 @@ pub trait Rpc: Send + Sync + 'static {
 pub trait Answers: Send + Sync + 'static {
     /// The last answers, newest first, at most `limit`.
     fn recent(&self, limit: usize) -> BoxFuture<'_, Vec<Answer>>;
-    /// One answer.
-    fn get(&self, id: String) -> BoxFuture<'_, Option<Answer>>;
+    /// One answer, if the operator knows it; why it says nothing otherwise.
+    fn get(&self, id: String) -> BoxFuture<'_, Result<Option<Answer>, String>>;
     /// Asks a question, where the operator allows it from its own pages; the new answer's id or why not.
     fn ask(&self, question: String) -> BoxFuture<'_, Result<String, String>>;
     /// An item that a model learned from, by its hash: where it comes from, never its text.

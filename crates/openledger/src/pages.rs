@@ -1,6 +1,7 @@
 //! The explorer over any node and any operator's API, and what its pages make of an answer.
 
 use crate::{
+    evidence::saved,
     rpc,
     serving::{ServedPart, ServedUnit},
 };
@@ -47,7 +48,6 @@ impl Rpc for NodeRpc {
 /// What an operator publishes at its API. Answers are found by their ids, which only who asked knows: there is no list of them.
 pub struct OperatorAnswers {
     api: String,
-    http: reqwest::Client,
     items: BTreeMap<String, Item>,
 }
 
@@ -62,7 +62,7 @@ impl OperatorAnswers {
                 item.tokens += u64::from(part.tokens);
             }
         }
-        OperatorAnswers { api: api.trim_end_matches('/').into(), http: reqwest::Client::new(), items }
+        OperatorAnswers { api: api.into(), items }
     }
 }
 
@@ -88,10 +88,10 @@ impl Answers for OperatorAnswers {
         Box::pin(async { Vec::new() })
     }
 
-    fn get(&self, id: String) -> BoxFuture<'_, Option<Answer>> {
+    fn get(&self, id: String) -> BoxFuture<'_, Result<Option<Answer>, String>> {
         Box::pin(async move {
-            let body = published(&self.http, &self.api, &id).await?;
-            Some(shown(&id, &body, PRIVATE_PROMPT.into(), &str::to_string, &|_| Vec::new()))
+            let body = published(&self.api, &id).await?;
+            Ok(body.map(|body| shown(&id, &body, PRIVATE_PROMPT.into(), &str::to_string, &|_| Vec::new())))
         })
     }
 
@@ -104,7 +104,7 @@ impl Answers for OperatorAnswers {
     }
 
     fn owed(&self, account: Address) -> BoxFuture<'_, Result<Vec<Owed>, String>> {
-        Box::pin(async move { owed(&self.http, &self.api, account).await })
+        Box::pin(async move { owed(&self.api, account).await })
     }
 
     fn may_ask(&self) -> bool {
@@ -116,22 +116,18 @@ impl Answers for OperatorAnswers {
 pub const PRIVATE_PROMPT: &str = "A question that its payer keeps";
 
 /// What the operator at `api` publishes of an answer, if it knows it.
-pub async fn published(http: &reqwest::Client, api: &str, id: &str) -> Option<Value> {
+pub async fn published(api: &str, id: &str) -> Result<Option<Value>, String> {
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
     if id.is_empty() || !id.chars().all(plain) {
-        return None;
+        return Ok(None);
     }
-    let reply = http.get(format!("{api}/v1/attributions/{id}")).send().await.ok()?;
-    reply.error_for_status().ok()?.json().await.ok()
+    saved::find(api, &format!("/v1/attributions/{id}")).await.map_err(|error| format!("{error:#}"))
 }
 
 /// What the operator at `api` says that its batches owe an account.
-pub async fn owed(http: &reqwest::Client, api: &str, account: Address) -> Result<Vec<Owed>, String> {
-    let answered = async {
-        let reply = http.get(format!("{api}/v1/payouts/{account}")).send().await?;
-        reply.error_for_status()?.json::<Value>().await
-    };
-    let mut list = answered.await.map_err(|error| error.to_string())?;
+pub async fn owed(api: &str, account: Address) -> Result<Vec<Owed>, String> {
+    let list = saved::get(api, &format!("/v1/payouts/{account}")).await;
+    let mut list = list.map_err(|error| format!("{error:#}"))?;
     serde_json::from_value(list["data"].take()).map_err(|error| error.to_string())
 }
 
@@ -248,4 +244,32 @@ fn segments(
 /// The nearest place at or after `byte` where a character begins.
 fn boundary(text: &str, byte: usize) -> usize {
     (byte.min(text.len())..=text.len()).find(|at| text.is_char_boundary(*at)).unwrap_or(text.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::{Json, http::StatusCode, routing::get};
+    use serde_json::json;
+
+    #[tokio::test]
+    async fn an_unknown_answer_is_told_from_an_operator_that_is_away_or_fails() {
+        let refused = (StatusCode::NOT_FOUND, Json(json!({ "error": { "message": "no such answer" } })));
+        let failed = (StatusCode::INTERNAL_SERVER_ERROR, Json(json!({ "error": { "message": "the disk" } })));
+        let router = Router::new()
+            .route("/v1/attributions/known", get(async || Json(json!({ "text": "said" }))))
+            .route("/v1/attributions/failed", get(async || failed))
+            .fallback(async || refused);
+        let address = serve(SocketAddr::from(([127, 0, 0, 1], 0)), router).await.expect("serves");
+        let api = format!("http://{address}/");
+        assert_eq!(published(&api, "known").await, Ok(Some(json!({ "text": "said" }))));
+        assert_eq!(published(&api, "unknown").await, Ok(None));
+        assert!(published(&api, "failed").await.expect_err("fails").contains("the disk"));
+        // What cannot be an id is not asked for.
+        assert_eq!(published(&api, "../batches").await, Ok(None));
+        let free = std::net::TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a port");
+        let away = published(&format!("http://{free}"), "known").await.expect_err("nobody is there");
+        assert!(away.contains("no operator answers"), "{away}");
+        assert!(owed(&format!("http://{free}"), Address::ZERO).await.is_err());
+    }
 }

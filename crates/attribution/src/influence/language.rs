@@ -225,7 +225,7 @@ mod tests {
         (0..tokens as u64).map(|i| stream.below(i, 40) as u32).collect()
     }
 
-    fn units(examples: &[Example]) -> Vec<Unit<'_, Example>> {
+    pub(super) fn units(examples: &[Example]) -> Vec<Unit<'_, Example>> {
         let meta = |i: u32, example: &Example| UnitMeta {
             id: model::commitment::example_hash(&example.tokens, &example.targets),
             document: i,

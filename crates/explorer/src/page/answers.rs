@@ -93,7 +93,7 @@ pub async fn show(State(explorer): State<Explorer>, Path(id): Path<String>) -> P
     if id.len() > MAX_INPUT_BYTES {
         return Err(missing());
     }
-    let a = explorer.answers.get(id.clone()).await.ok_or_else(missing)?;
+    let a = explorer.answers.get(id.clone()).await.map_err(Failure::Silent)?.ok_or_else(missing)?;
     let most = a.sources.first().map_or(1, |s| s.share_ppm.max(1));
     let page = Shown {
         time: format::time(a.created),

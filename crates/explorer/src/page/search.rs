@@ -48,7 +48,7 @@ pub async fn go(State(explorer): State<Explorer>, Query(asked): Query<Asked>) ->
             return Ok(Redirect::to(&format!("/item/{hash}")));
         }
     }
-    if explorer.answers.get(text.to_string()).await.is_some() {
+    if explorer.answers.get(text.to_string()).await.map_err(Failure::Silent)?.is_some() {
         return Ok(Redirect::to(&format!("/answer/{text}")));
     }
     Err(Failure::NotFound(format!("anything called `{}`", super::cut(text, 80))))

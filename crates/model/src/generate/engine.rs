@@ -14,6 +14,7 @@ use ops::{Ctx, RopeTable, check_finite};
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 
 /// Limits of a pass.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,8 +79,8 @@ struct Running {
     /// Tokens not yet in the cache: rest of the prompt, or the last generated one.
     pending: Vec<u32>,
     choices: Vec<TokenChoice>,
-    /// Its rows' activations, and the bytes that are set aside for them.
-    kept: Option<(Kept, usize)>,
+    /// Its rows' activations.
+    kept: Option<Kept>,
 }
 
 /// Generates for many requests over one model.
@@ -93,7 +94,9 @@ pub struct Engine<'m> {
     waiting: VecDeque<Running>,
     running: Vec<Running>,
     /// What was kept of sequences that ended.
-    ended: Vec<(SequenceId, Kept, usize)>,
+    ended: Vec<(SequenceId, Kept)>,
+    /// Bytes of all that was kept and is still there, taken or not.
+    kept_bytes: Arc<AtomicUsize>,
     acts: LayerActivations,
     hidden: Vec<f32>,
     logits: Vec<f32>,
@@ -132,6 +135,7 @@ impl<'m> Engine<'m> {
             waiting: VecDeque::new(),
             running: Vec::new(),
             ended: Vec::new(),
+            kept_bytes: Arc::default(),
             acts: LayerActivations::default(),
             hidden: Vec::new(),
             logits: Vec::new(),
@@ -156,30 +160,27 @@ impl<'m> Engine<'m> {
     pub fn cancel(&mut self, id: SequenceId) {
         self.waiting.retain(|s| s.id != id);
         self.running.retain(|s| s.id != id);
-        self.ended.retain(|(ended, ..)| *ended != id);
+        self.ended.retain(|(ended, _)| *ended != id);
     }
 
-    /// What was kept of a sequence that ended, once; it takes room until it is taken or the sequence is cancelled.
+    /// What was kept of a sequence, once. It takes room until it is dropped, or the sequence is cancelled before it is taken.
     pub fn take_kept(&mut self, id: SequenceId) -> Option<Kept> {
-        let ended = self.ended.iter().position(|(ended, ..)| *ended == id);
+        let ended = self.ended.iter().position(|(ended, _)| *ended == id);
         if let Some(at) = ended {
             return Some(self.ended.swap_remove(at).1);
         }
         let running = self.running.iter_mut().find(|s| s.id == id)?;
-        running.kept.take().map(|(kept, _)| kept)
+        running.kept.take()
     }
 
     /// Room for what a sequence may keep, if there is enough.
-    fn keep(&self, request: &Request) -> Option<(Kept, usize)> {
+    fn keep(&self, request: &Request) -> Option<Kept> {
         let config = &self.model.config;
         if request.adapter.is_some() || self.options.quantisation != Quantisation::None {
             return None;
         }
         let rows = request.prompt.len().saturating_add(request.tokens_max).min(config.context);
-        let bytes = Kept::bytes(config, rows);
-        let running = self.running.iter().filter_map(|s| s.kept.as_ref()).map(|(_, bytes)| *bytes);
-        let taken: usize = running.chain(self.ended.iter().map(|(.., bytes)| *bytes)).sum();
-        (taken.saturating_add(bytes) <= self.options.kept_bytes).then(|| (Kept::new(config), bytes))
+        Kept::new(config, rows, &self.kept_bytes, self.options.kept_bytes)
     }
 
     /// Whether no sequence is left.
@@ -226,9 +227,9 @@ impl<'m> Engine<'m> {
         for step in &steps {
             if matches!(step.event, Event::Finished(_))
                 && let Some(at) = self.running.iter().position(|s| s.id == step.sequence)
-                && let Some((kept, bytes)) = self.running.remove(at).kept
+                && let Some(kept) = self.running.remove(at).kept
             {
-                self.ended.push((step.sequence, kept, bytes));
+                self.ended.push((step.sequence, kept));
             }
         }
         Ok(steps)
@@ -260,7 +261,7 @@ impl<'m> Engine<'m> {
         let (config, model) = (&self.model.config, self.model);
         let (mut tokens, mut positions) = (Vec::with_capacity(total), Vec::with_capacity(total));
         for (s, n) in self.running.iter_mut().zip(rows) {
-            if let Some((kept, _)) = &mut s.kept {
+            if let Some(kept) = &mut s.kept {
                 kept.begin(&s.pending[..*n]);
             }
             tokens.extend(s.pending.drain(..*n));
@@ -313,7 +314,7 @@ impl<'m> Engine<'m> {
             );
             let mut first = 0;
             for (s, n) in self.running.iter_mut().zip(rows) {
-                if let Some((kept, _)) = &mut s.kept {
+                if let Some(kept) = &mut s.kept {
                     kept.block(config, layer, &self.acts, first..first + n, total);
                 }
                 first += n;
@@ -329,8 +330,8 @@ impl<'m> Engine<'m> {
         for (s, n) in self.running.iter_mut().zip(rows) {
             end += n;
             s.cache.length += n;
-            if let Some((kept, _)) = &mut s.kept {
-                kept.end(&self.acts.input[(end - n) * d..end * d]);
+            if let Some(kept) = &mut s.kept {
+                kept.end(config, &self.acts.input[(end - n) * d..end * d]);
             }
             if s.pending.is_empty() {
                 last_rows.extend_from_slice(&self.acts.input[(end - 1) * d..end * d]);

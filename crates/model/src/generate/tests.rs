@@ -155,8 +155,13 @@ fn what_is_kept_is_bounded_and_serves_its_own_tokens_only() {
     assert!(engine.take_kept(second).is_none(), "the first has not been taken");
     let kept = engine.take_kept(first).expect("kept");
     let third = ended(&mut engine, 3);
-    engine.cancel(third);
-    assert!(engine.take_kept(third).is_none(), "cancelled");
+    assert!(engine.take_kept(third).is_none(), "the first is still there");
+    drop(kept);
+    let fourth = ended(&mut engine, 3);
+    engine.cancel(fourth);
+    assert!(engine.take_kept(fourth).is_none(), "cancelled");
+    let fifth = ended(&mut engine, 3);
+    let kept = engine.take_kept(fifth).expect("there is room again");
     let others = Example::answer(&prompt(4, 5), &prompt(5, 3));
     let batch = Batch::new(&m.config, [&others]).expect("fits");
     let (mut acts, hooks) = (Activations::default(), &mut Hooks::none());

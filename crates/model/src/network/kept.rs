@@ -5,15 +5,46 @@
 
 use super::activations::{Activations, LayerActivations};
 use crate::config::{Config, Family};
-use std::ops::Range;
+use std::{
+    ops::Range,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
 
 /// The activations of a sequence's rows so far.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Kept {
     tokens: Vec<u32>,
+    /// Rows that there is room for.
+    rows_max: usize,
+    _room: Room,
     layers: Vec<KeptLayer>,
     /// The residual stream after the last block, rows x `hidden`.
     output: Vec<f32>,
+}
+
+/// Bytes that are set aside, from [`Room::take`] until it is dropped, wherever that is.
+#[derive(Debug)]
+struct Room {
+    taken: Arc<AtomicUsize>,
+    bytes: usize,
+}
+
+impl Room {
+    /// `None` when more than `most` bytes would be taken.
+    fn take(taken: &Arc<AtomicUsize>, bytes: usize, most: usize) -> Option<Room> {
+        let more = |now: usize| now.checked_add(bytes).filter(|after| *after <= most);
+        taken.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).ok()?;
+        Some(Room { taken: taken.clone(), bytes })
+    }
+}
+
+impl Drop for Room {
+    fn drop(&mut self) {
+        self.taken.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
 }
 
 /// One block's; `rows` holds what is a row a row.
@@ -34,15 +65,16 @@ fn row_width(config: &Config) -> usize {
 }
 
 impl Kept {
-    /// Bytes that a sequence of `rows` rows takes.
+    /// Bytes that a sequence of `rows` rows takes at most.
     pub(crate) fn bytes(config: &Config, rows: usize) -> usize {
         4 * rows * (config.layers * row_width(config) + config.hidden)
     }
 
-    /// Nothing yet.
-    pub(crate) fn new(config: &Config) -> Kept {
+    /// Nothing yet of up to `rows` rows, if their bytes and those `taken` by others are not more than `most`.
+    pub(crate) fn new(config: &Config, rows: usize, taken: &Arc<AtomicUsize>, most: usize) -> Option<Kept> {
+        let room = Room::take(taken, Kept::bytes(config, rows), most)?;
         let layers = std::iter::repeat_with(KeptLayer::default).take(config.layers).collect();
-        Kept { tokens: Vec::new(), layers, output: Vec::new() }
+        Some(Kept { tokens: Vec::new(), rows_max: rows, _room: room, layers, output: Vec::new() })
     }
 
     /// Tokens that were passed, in order.
@@ -64,11 +96,12 @@ impl Kept {
         rows: Range<usize>,
         total: usize,
     ) {
+        let rows_max = self.rows_max;
         let kept = &mut self.layers[index];
         let to = &mut kept.rows;
         for (to, from) in to.each_row_mut().into_iter().zip(acts.each_row()) {
             let width = from.len() / total;
-            to.extend_from_slice(&from[rows.start * width..rows.end * width]);
+            append(to, &from[rows.start * width..rows.end * width], rows_max * width);
         }
         // Statistics of a sequence stand head by head.
         let (heads, count) = (config.heads, rows.len());
@@ -76,20 +109,21 @@ impl Kept {
         for row in 0..count {
             for head in 0..heads {
                 let at = (head * count + row) * 2;
-                kept.attention_stats.extend_from_slice(&stats[at..at + 2]);
+                append(&mut kept.attention_stats, &stats[at..at + 2], rows_max * heads * 2);
             }
         }
         if !acts.head_stats.is_empty() {
             let (query, key) = acts.head_stats.split_at(total * heads);
-            kept.query_stats.extend_from_slice(&query[rows.start * heads..rows.end * heads]);
-            let heads = config.kv_heads;
-            kept.key_stats.extend_from_slice(&key[rows.start * heads..rows.end * heads]);
+            let parts = [(&mut kept.query_stats, query, heads), (&mut kept.key_stats, key, config.kv_heads)];
+            for (to, from, width) in parts {
+                append(to, &from[rows.start * width..rows.end * width], rows_max * width);
+            }
         }
     }
 
     /// Takes rows of the last block's output in.
-    pub(crate) fn end(&mut self, output: &[f32]) {
-        self.output.extend_from_slice(output);
+    pub(crate) fn end(&mut self, config: &Config, output: &[f32]) {
+        append(&mut self.output, output, self.rows_max * config.hidden);
     }
 
     /// The buffers of a pass over the first `rows` rows, up to the last block.
@@ -118,6 +152,14 @@ impl Kept {
         acts.output = self.output;
         acts.output.truncate(rows * config.hidden);
     }
+}
+
+/// Appends, with room for `most` numbers in all from the start: growing by doubling would take up to twice what is set aside.
+fn append(to: &mut Vec<f32>, more: &[f32], most: usize) {
+    if to.capacity() < most {
+        to.reserve_exact(most - to.len());
+    }
+    to.extend_from_slice(more);
 }
 
 impl LayerActivations {

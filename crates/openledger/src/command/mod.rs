@@ -13,6 +13,7 @@ pub mod pages;
 pub mod publish;
 pub mod serve;
 pub mod status;
+mod uses;
 pub mod verify;
 pub mod wallet;
 pub mod why;

@@ -28,7 +28,6 @@ pub struct Pages {
 
 struct GatewayAnswers {
     api: String,
-    http: reqwest::Client,
     journal: Journal,
     /// Ids and questions, oldest first.
     asked: Mutex<Vec<(String, String)>>,
@@ -51,7 +50,6 @@ impl Pages {
             rpc: pages::NodeRpc(network.client.clone()),
             answers: GatewayAnswers {
                 api: format!("http://{gateway}"),
-                http: reqwest::Client::new(),
                 journal: journal.clone(),
                 asked: Mutex::new(answers.iter().map(|a| (a.id.clone(), a.prompt.clone())).collect()),
                 client: Mutex::new(client),
@@ -69,8 +67,8 @@ pub async fn serve(address: SocketAddr, pages: Pages) -> anyhow::Result<()> {
 }
 
 impl GatewayAnswers {
-    async fn read(&self, id: &str) -> Option<Answer> {
-        let body = pages::published(&self.http, &self.api, id).await?;
+    async fn read(&self, id: &str) -> Result<Option<Answer>, String> {
+        let Some(body) = pages::published(&self.api, id).await? else { return Ok(None) };
         let asked = self.asked.lock().await;
         let prompt = asked.iter().find(|(known, _)| known == id).map(|(_, prompt)| prompt.clone());
         let prompt = prompt.unwrap_or_else(|| pages::PRIVATE_PROMPT.into());
@@ -79,7 +77,7 @@ impl GatewayAnswers {
             let found = contributors.iter().find(|c| c.account.to_string().eq_ignore_ascii_case(account));
             found.map_or_else(|| account.to_string(), |c| c.name.clone())
         };
-        Some(pages::shown(id, &body, prompt, &name, &|text| self.verbatim(text)))
+        Ok(Some(pages::shown(id, &body, prompt, &name, &|text| self.verbatim(text))))
     }
 
     /// What of a text stands word for word in a document of the training set.
@@ -101,13 +99,13 @@ impl Answers for GatewayAnswers {
                 self.asked.lock().await.iter().rev().take(limit).map(|(id, _)| id.clone()).collect();
             let mut answers = Vec::with_capacity(ids.len());
             for id in ids {
-                answers.extend(self.read(&id).await);
+                answers.extend(self.read(&id).await.ok().flatten());
             }
             answers
         })
     }
 
-    fn get(&self, id: String) -> BoxFuture<'_, Option<Answer>> {
+    fn get(&self, id: String) -> BoxFuture<'_, Result<Option<Answer>, String>> {
         Box::pin(async move { self.read(&id).await })
     }
 
@@ -131,7 +129,7 @@ impl Answers for GatewayAnswers {
     }
 
     fn owed(&self, account: Address) -> BoxFuture<'_, Result<Vec<Owed>, String>> {
-        Box::pin(async move { pages::owed(&self.http, &self.api, account).await })
+        Box::pin(async move { pages::owed(&self.api, account).await })
     }
 
     fn may_ask(&self) -> bool {

@@ -11,12 +11,15 @@ use compute::{
     receipt::commit_prompt,
 };
 use gateway::api::{chat, completions, responses};
+use reqwest::StatusCode;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use std::path::Path;
+use std::{path::Path, time::Duration};
 
 /// Largest saved answer that is read.
 pub const MAX_FILE_BYTES: usize = 64 << 20;
+/// What an operator may take for a whole document.
+const PATIENCE: Duration = Duration::from_secs(30);
 /// Lengths of an answer that are tried to open a prompt, since a gateway lowers `max_tokens` to what fits.
 const MAX_LENGTHS_TRIED: u32 = 8192;
 /// Longest prompt for which many lengths are tried.
@@ -142,18 +145,34 @@ pub async fn published(id: &str, api: &str) -> anyhow::Result<Value> {
 
 /// Reads a JSON document of the operator's API.
 pub async fn get(api: &str, path: &str) -> anyhow::Result<Value> {
+    let (status, body) = fetch(api, path).await?;
+    if !status.is_success() {
+        bail!("{api}{path}: {}", body["error"]["message"].as_str().unwrap_or("no reason given"));
+    }
+    Ok(body)
+}
+
+/// As [`get`]; `None` when the operator says that there is none.
+pub async fn find(api: &str, path: &str) -> anyhow::Result<Option<Value>> {
+    let (status, body) = fetch(api, path).await?;
+    match status {
+        StatusCode::NOT_FOUND => Ok(None),
+        status if status.is_success() => Ok(Some(body)),
+        _ => bail!("{api}{path}: {}", body["error"]["message"].as_str().unwrap_or("no reason given")),
+    }
+}
+
+async fn fetch(api: &str, path: &str) -> anyhow::Result<(StatusCode, Value)> {
     let url = format!("{}{path}", api.trim_end_matches('/'));
-    let response = reqwest::get(&url).await.with_context(|| {
+    let http = reqwest::Client::builder().timeout(PATIENCE).build()?;
+    let response = http.get(&url).send().await.with_context(|| {
         format!("no operator answers at {api}; pass --api, or a file with the saved answer")
     })?;
     let status = response.status();
     let body = bounded(response, MAX_FILE_BYTES).await.with_context(|| url.clone())?;
-    let body: Value =
+    let body =
         serde_json::from_slice(&body).with_context(|| format!("{url} answered {status} without JSON"))?;
-    if !status.is_success() {
-        bail!("{url}: {}", body["error"]["message"].as_str().unwrap_or("no reason given"));
-    }
-    Ok(body)
+    Ok((status, body))
 }
 
 /// The published part, for tests and callers that have nothing else.

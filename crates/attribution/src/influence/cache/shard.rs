@@ -10,7 +10,7 @@
 //! numbers little-endian.
 
 use super::files::{CacheError, DIGEST_BYTES, HEADER_BYTES, header, read_whole, write_whole};
-use ops::{Ctx, Int8Weights, check_finite, int8::GROUP};
+use ops::{Ctx, Int8Rows, Int8Weights, check_finite, int8::GROUP};
 use primitives::{B256, Domain, hash};
 use std::path::Path;
 
@@ -32,9 +32,9 @@ impl Shard {
     pub fn quantise(ctx: &Ctx, first: u64, width: usize, data: &[f32]) -> Option<Shard> {
         check_finite(ctx, data).ok()?;
         let rows = data.len() / width.max(1);
-        let features = Int8Weights::quantise(rows, width, data);
-        let rest = Int8Weights::quantise(rows, width, &remainder(&features, data));
-        Some(Shard { first, features, rest })
+        let rest = Int8Rows::quantise(ctx, rows, width, data).remainder(data);
+        let of = |data: &[f32]| Int8Weights::quantise(rows, width, data);
+        Some(Shard { first, features: of(data), rest: of(&rest) })
     }
 
     /// Number of rows.
@@ -108,18 +108,6 @@ impl Shard {
         let (features, rest) = body[HEADER_BYTES..].split_at(term_bytes);
         Ok(Some(Shard { first, features: term(features), rest: term(rest) }))
     }
-}
-
-/// What quantising `[rows, width]` numbers left of them.
-fn remainder(quantised: &Int8Weights, data: &[f32]) -> Vec<f32> {
-    let mut rest = data.to_vec();
-    for (row, rest) in rest.chunks_exact_mut(quantised.inputs()).enumerate() {
-        let (values, scales) = quantised.row(row);
-        for ((group, values), scale) in rest.chunks_mut(GROUP).zip(values.chunks(GROUP)).zip(scales) {
-            group.iter_mut().zip(values).for_each(|(x, q)| *x = f32::from(-*q).mul_add(scale, *x));
-        }
-    }
-    rest
 }
 
 fn bytes_of(values: &[i8]) -> Vec<u8> {

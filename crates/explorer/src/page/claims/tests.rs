@@ -43,8 +43,8 @@ impl Answers for Operator {
         Box::pin(async { Vec::new() })
     }
 
-    fn get(&self, _: String) -> BoxFuture<'_, Option<Answer>> {
-        Box::pin(async { None })
+    fn get(&self, _: String) -> BoxFuture<'_, Result<Option<Answer>, String>> {
+        Box::pin(async { Ok(None) })
     }
 
     fn ask(&self, _: String) -> BoxFuture<'_, Result<String, String>> {

@@ -15,6 +15,7 @@ mod windows;
 pub use arguments::Arguments;
 
 use crate::{
+    command::uses,
     home::Home,
     output::{Output, table},
     wallet::Keystore,
@@ -24,7 +25,7 @@ use anyhow::{Context as _, bail};
 use arguments::Action;
 pub(crate) use keys::keyring;
 use keys::{own_address, secret_key};
-use primitives::{DatanetId, licence::Use};
+use primitives::DatanetId;
 use report::{imported, show, total, verified};
 use serde_json::json;
 use std::{io::IsTerminal, path::Path};
@@ -315,16 +316,5 @@ fn declared(uses: &[String], target: String) -> anyhow::Result<Option<DeclaredUs
     if uses.is_empty() {
         return Ok(None);
     }
-    let mut bits = 0;
-    for named in uses {
-        let known = match named.to_ascii_lowercase().as_str() {
-            "train" => Use::Train,
-            "commercial" => Use::Commercial,
-            "distribute" => Use::Distribute,
-            "quote" => Use::Quote,
-            _ => bail!("`{named}` is no use; there are train, commercial, distribute and quote"),
-        };
-        bits |= known.bit();
-    }
-    Ok(Some(DeclaredUse { uses: bits, target, custom: Vec::new() }))
+    Ok(Some(DeclaredUse { uses: uses::bits(uses)?, target, custom: Vec::new() }))
 }

@@ -4,6 +4,7 @@ use super::fit::{Fit, Sizes};
 use crate::{
     cli::Rpc,
     command::datanet::keyring,
+    command::uses,
     home::Home,
     output::Output,
     password,
@@ -12,7 +13,7 @@ use crate::{
     wallet::Keystore,
 };
 use alloy_primitives::B256;
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{Context as _, ensure};
 use compute::fee::Price;
 use model::{TrainOptions, data::Order, train::Trained};
 use primitives::{Amount, licence::Use};
@@ -137,17 +138,7 @@ pub async fn run(arguments: Arguments, home: &Home, output: &Output) -> anyhow::
 }
 
 fn declared(uses: &[String]) -> anyhow::Result<u32> {
-    let mut bits = 0;
-    for named in uses {
-        let known = match named.to_ascii_lowercase().as_str() {
-            "train" => Use::Train,
-            "commercial" => Use::Commercial,
-            "distribute" => Use::Distribute,
-            "quote" => Use::Quote,
-            _ => bail!("`{named}` is no use; there are train, commercial, distribute and quote"),
-        };
-        bits |= known.bit();
-    }
+    let bits = uses::bits(uses)?;
     ensure!(bits & Use::Train.bit() != 0, "a model that is trained needs the use `train`");
     Ok(bits)
 }

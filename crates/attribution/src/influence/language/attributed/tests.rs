@@ -1,6 +1,6 @@
 use crate::influence::{
-    cache::{Cache, CacheError, Options, Unit, UnitMeta, build},
-    language::{Language, answer_spans, scored_tokens},
+    cache::{Cache, CacheError, Options, build},
+    language::{Language, answer_spans, tests::units},
     methods::{DataInf, Method, whole_gradients},
     projection::FeatureError,
     query::{attribute, score},
@@ -40,17 +40,6 @@ fn tokens(seed: u64, count: usize) -> Vec<u32> {
 /// Prompts and answers, as an adapter is trained on.
 fn examples(count: u64) -> Vec<Example> {
     (0..count).map(|i| Example::answer(&tokens(2 * i, 6), &tokens(2 * i + 1, 8))).collect()
-}
-
-fn units(examples: &[Example]) -> Vec<Unit<'_, Example>> {
-    let meta = |i: u32, example: &Example| UnitMeta {
-        id: model::commitment::example_hash(&example.tokens, &example.targets),
-        document: i,
-        owner: i % 3,
-        tokens: scored_tokens(example) as u32,
-        novelty: crate::shares::NOVELTY_ONE,
-    };
-    (0u32..).zip(examples).map(|(i, item)| Unit { item, meta: meta(i, item) }).collect()
 }
 
 fn options() -> Options {
