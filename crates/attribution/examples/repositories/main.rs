@@ -1,7 +1,7 @@
 //! Contributors of a small language model: source identification, and LDS of the paid weights against retraining without half of the
 //! contributors. A thin frame around what `openledger attribute cache` and `evaluate --retrain` do: it makes the model first.
 //!
-//! `gather.py /tmp/repositories 16 24000` makes the text; then
+//! `gather.py /tmp/repositories 32 62000` makes the text; then
 //! `cargo run --release -p attribution --example repositories -- /tmp/repositories /tmp/work [--steps N] [--subsets N] [--layers N] [--width N]
 //! [--context N] [--vocabulary N] [--rank N] [--own-floor PERCENT]`. Everything is kept in the work folder, so a run that was cut off goes on.
 
@@ -21,6 +21,8 @@ use std::{
 /// One document in this many is held out.
 const HELD_OUT_EVERY: usize = 4;
 const BATCH: usize = 16;
+/// The model is kept after each of so many parts of training.
+const PARTS: u64 = 4;
 
 struct Arguments {
     text: PathBuf,
@@ -110,6 +112,12 @@ fn model(ctx: Ctx, arguments: &Arguments, documents: &Path) -> Result<PathBuf> {
     let mut trainer = Trainer::new(ctx, Model::initial(config, 1)?, &data, None, options)?;
     for step in 1..=arguments.steps {
         let record = trainer.step(&data)?;
+        if arguments.steps >= PARTS && step % (arguments.steps / PARTS) == 0 && step < arguments.steps {
+            let folder = arguments.work.join(format!("model-{step}"));
+            std::fs::create_dir_all(&folder)?;
+            trainer.model().save(&folder, SaveOptions::default())?;
+            tokenizer.save(&folder)?;
+        }
         if step % 100 == 0 || step == arguments.steps {
             eprintln!("step {step}: loss {:.3}, {:.0} s", record.loss, start.elapsed().as_secs_f64());
         }
