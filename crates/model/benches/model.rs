@@ -1,6 +1,6 @@
 //! Speed of training and generation; see docs/benchmarks/model.md for the commands and figures.
 //!
-//! `cargo bench -p model -- [train|small|state|generate|int8|adapters] [seconds]`. Figures are medians. Where the machine does other work
+//! `cargo bench -p model -- [train|small|state|generate|int8|adapters] [seconds] [threads batch]` (the last two choose one of `generate`). Figures are medians. Where the machine does other work
 //! too, compare processor time (Linux), not wall time.
 #![allow(clippy::print_stdout)]
 
@@ -154,9 +154,9 @@ fn speed(
     (batch * (length - 1)) as f64 / started.elapsed().as_secs_f64()
 }
 
-fn generate() {
+fn generate(only: Option<(usize, usize)>) {
     let model = gpt();
-    for (threads, batch) in [(1, 1), (2, 1), (1, 8), (2, 8), (2, 32)] {
+    for (threads, batch) in only.map_or(vec![(1, 1), (2, 1), (1, 8), (2, 8), (2, 32)], |case| vec![case]) {
         let ctx = Ctx::detect().with_threads(threads);
         let before = processor_seconds();
         let runs = (0..3).map(|_| speed(ctx, &model, batch, 200, Quantisation::None, &[])).collect();
@@ -217,6 +217,7 @@ fn adapters() {
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).filter(|a| !a.starts_with("--")).collect();
     let budget = Duration::from_secs(arguments.get(1).and_then(|s| s.parse().ok()).unwrap_or(6));
+    let number = |place: usize| arguments.get(place).and_then(|s| s.parse::<usize>().ok());
     let chosen = |name: &str| arguments.first().is_none_or(|a| a == name);
     println!("path {}, op set {}", ops::Path::detect(), ops::OP_SET_VERSION);
     if chosen("train") {
@@ -229,7 +230,7 @@ fn main() {
         state(budget);
     }
     if chosen("generate") {
-        generate();
+        generate(number(2).zip(number(3)));
     }
     if chosen("int8") {
         int8();

@@ -36,14 +36,18 @@ pub mod verify;
 pub mod wide;
 
 pub use activation::{gelu_bwd, gelu_fwd, relu_bwd, relu_fwd, silu_bwd, silu_fwd, swiglu_bwd, swiglu_fwd};
-pub use attention::{AttentionGrad, AttentionSeq, AttentionShape, attention_bwd, attention_fwd};
+pub use attention::{
+    AttentionGrad, AttentionSeq, AttentionShape, KeysValues, KvCache, attention_bwd, attention_fwd,
+};
 pub use columns::column_sums;
 pub use elementwise::{add, add_bias, add_scaled, multiply, scale};
 pub use embedding::{embedding_bwd, embedding_fwd};
 pub use examples::{Examples, ExamplesError};
 pub use int8::{Int8Rows, Int8Weights, int8_matmul, int8_rows_matmul};
 pub use lora::{LoraRows, LoraShape, lora_bwd, lora_fwd, lora_rows_fwd};
-pub use matmul::{matmul_nn, matmul_nt, matmul_tn, matmul_tn_each, matmul_tn_examples};
+pub use matmul::{
+    PackedWeights, matmul_nn, matmul_nt, matmul_packed, matmul_tn, matmul_tn_each, matmul_tn_examples,
+};
 pub use norm::{layer_norm_bwd, layer_norm_fwd, rms_norm_bwd, rms_norm_fwd};
 pub use optimizer::{AdamW, adamw_step, newton_schulz, sgd_step, transpose};
 pub use path::{Ctx, CtxError, Path};

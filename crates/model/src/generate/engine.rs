@@ -266,7 +266,7 @@ impl<'m> Engine<'m> {
             }
             tokens.extend(s.pending.drain(..*n));
             positions.extend(s.cache.length as u32..(s.cache.length + n) as u32);
-            s.cache.reserve(config, *n);
+            s.cache.reserve(*n);
         }
         let needed = self.running.iter().zip(rows).map(|(s, n)| s.cache.length + n).max().unwrap_or(0);
         if self.rope.as_ref().is_none_or(|(have, _)| *have < needed) {
@@ -295,8 +295,8 @@ impl<'m> Engine<'m> {
                 .zip(rows)
                 .filter(|(_, n)| **n > 0)
                 .map(|(s, n)| {
-                    let (keys, values) = &mut s.cache.layers[layer];
-                    CachedSequence { start: s.cache.length, rows: *n, keys, values }
+                    let Cache { length, layers } = &mut s.cache;
+                    CachedSequence { start: *length, rows: *n, cache: &mut layers[layer] }
                 })
                 .collect();
             layer_forward(

@@ -2,19 +2,20 @@
 
 use super::activations::LayerActivations;
 use crate::config::Config;
-use ops::{AttentionGrad, AttentionSeq, AttentionShape, Ctx, Examples, attention_bwd, attention_fwd};
+use ops::{
+    AttentionGrad, AttentionSeq, AttentionShape, Ctx, Examples, KeysValues, KvCache, attention_bwd,
+    attention_fwd,
+};
 
-/// Keys and values of one layer of a sequence that is being generated: rows of `kv_width`, the new ones not yet written.
+/// One layer of a sequence that is being generated, the new keys and values not yet kept.
 #[derive(Debug)]
 pub(crate) struct CachedSequence<'a> {
-    /// Rows already there.
+    /// Positions already there.
     pub start: usize,
     /// New rows of this pass.
     pub rows: usize,
-    /// Room for at least `start + rows` rows.
-    pub keys: &'a mut [f32],
-    /// As `keys`.
-    pub values: &'a mut [f32],
+    /// Room for at least `start + rows` positions.
+    pub cache: &'a mut KvCache,
 }
 
 /// The sequences of a pass.
@@ -62,13 +63,12 @@ pub(super) fn attend(
                     continue;
                 }
                 let qkv = &acts.qkv[range.start * ld..range.end * ld];
-                let (k, v) = (&qkv[q..], &qkv[q + kv..]);
-                seqs.push(AttentionSeq { start: 0, rows, q: qkv, k, v, out: this, stats: Some(this_stats) });
+                let kv = KeysValues::Rows { k: &qkv[q..], v: &qkv[q + kv..] };
+                seqs.push(AttentionSeq { start: 0, rows, q: qkv, kv, out: this, stats: Some(this_stats) });
             }
             attention_fwd(ctx, &shape, &mut seqs);
         }
         Sequences::Cached(cached) => {
-            let shape = AttentionShape { ldkv: kv, ..shape };
             let (mut out, mut stats) = (&mut acts.attended[..], &mut acts.attention_stats[..]);
             let mut first = 0;
             let mut seqs = Vec::with_capacity(cached.len());
@@ -76,9 +76,7 @@ pub(super) fn attend(
                 let qkv = &acts.qkv[first * ld..(first + c.rows) * ld];
                 first += c.rows;
                 for (i, row) in qkv.chunks_exact(ld).enumerate() {
-                    let at = (c.start + i) * kv;
-                    c.keys[at..at + kv].copy_from_slice(&row[q..q + kv]);
-                    c.values[at..at + kv].copy_from_slice(&row[q + kv..]);
+                    c.cache.set(c.start + i, &row[q..q + kv], &row[q + kv..]);
                 }
                 let (this, rest) = std::mem::take(&mut out).split_at_mut(c.rows * q);
                 let (this_stats, rest_stats) =
@@ -89,8 +87,7 @@ pub(super) fn attend(
                     start,
                     rows,
                     q: qkv,
-                    k: &*c.keys,
-                    v: &*c.values,
+                    kv: KeysValues::Cached(c.cache),
                     out: this,
                     stats: Some(this_stats),
                 });

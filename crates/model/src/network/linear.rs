@@ -8,7 +8,7 @@ use crate::lora::Adapter;
 use crate::taps::{Hooks, LinearInfo, LinearTap};
 use ops::{
     Ctx, Examples, LoraRows, add_bias, column_sums, int8_matmul, lora_rows_fwd, matmul_nn, matmul_nt,
-    matmul_tn_examples, scale,
+    matmul_packed, matmul_tn_examples, scale,
 };
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -52,9 +52,7 @@ pub(super) fn product(
         LinearWeight::Rows(w) => {
             matmul_nt(ctx, rows, outputs, inputs, x, inputs, w, inputs, y, ldy, accumulate)
         }
-        LinearWeight::Columns(w) => {
-            matmul_nn(ctx, rows, outputs, inputs, x, inputs, w, outputs, y, ldy, accumulate)
-        }
+        LinearWeight::Packed(w) => matmul_packed(ctx, rows, x, inputs, w, y, ldy, accumulate),
         LinearWeight::Int8(w) => {
             assert_eq!(ldy, outputs, "int8 products write contiguous rows");
             int8_matmul(ctx, rows, &x[..rows * inputs], w, &mut y[..rows * outputs], accumulate);

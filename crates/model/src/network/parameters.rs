@@ -2,7 +2,7 @@
 
 use crate::layout::{FeedForward, Layout, Linear};
 use crate::weights::{Model, Weights};
-use ops::{Int8Weights, transpose};
+use ops::{Int8Weights, PackedWeights};
 
 /// Whether generation runs on int8 weights.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -20,46 +20,42 @@ pub enum Quantisation {
 pub enum LinearWeight<'a> {
     /// As trained.
     Rows(&'a [f32]),
-    /// Transposed, `inputs` x `outputs`: streamed row by row when there are few rows of input.
-    Columns(&'a [f32]),
+    /// Packed for the kernels, once.
+    Packed(&'a PackedWeights),
     /// Quantised.
     Int8(&'a Int8Weights),
 }
 
 #[derive(Debug)]
 enum Stored {
-    Columns(Vec<f32>),
+    Packed(PackedWeights),
     Int8(Int8Weights),
 }
 
 impl Stored {
     fn new(quantisation: Quantisation, outputs: usize, inputs: usize, rows: &[f32]) -> Stored {
         match quantisation {
-            Quantisation::None => {
-                let mut flipped = vec![0f32; rows.len()];
-                transpose(outputs, inputs, rows, &mut flipped);
-                Stored::Columns(flipped)
-            }
+            Quantisation::None => Stored::Packed(PackedWeights::new(outputs, inputs, rows)),
             Quantisation::Int8 => Stored::Int8(Int8Weights::quantise(outputs, inputs, rows)),
         }
     }
 
     fn get(&self) -> LinearWeight<'_> {
         match self {
-            Stored::Columns(w) => LinearWeight::Columns(w),
+            Stored::Packed(w) => LinearWeight::Packed(w),
             Stored::Int8(w) => LinearWeight::Int8(w),
         }
     }
 
     fn bytes(&self) -> usize {
         match self {
-            Stored::Columns(w) => w.len() * 4,
+            Stored::Packed(w) => w.bytes(),
             Stored::Int8(w) => w.bytes(),
         }
     }
 }
 
-/// Weights laid out for generation: transposed or quantised, query, key and value joined.
+/// Weights laid out for generation: packed or quantised, query, key and value joined.
 #[derive(Debug)]
 pub struct Prepared {
     quantisation: Quantisation,

@@ -1,12 +1,47 @@
 //! Forward pass of causal attention; see the parent module for its definition.
 
-use super::{AttentionShape, ROW_BLOCK, span};
+use super::{AttentionShape, KvCache, ROW_BLOCK, span};
 use crate::lanes::multiversion;
-use crate::matmul::{Out, View, gemm_one_thread};
+use crate::matmul::{Out, Packed, View, gemm_one_thread};
 use crate::path::Ctx;
 use crate::softmax::softmax_row;
 use crate::threads::{Shared, for_each_task};
 use std::cell::RefCell;
+
+/// Where the keys and values of `start + rows` positions lie.
+#[derive(Clone, Copy, Debug)]
+pub enum KeysValues<'a> {
+    /// A row of all heads for each position, with stride `ldkv`: what a pass over whole sequences computes.
+    Rows {
+        /// Keys.
+        k: &'a [f32],
+        /// Values.
+        v: &'a [f32],
+    },
+    /// In a cache, the new ones too.
+    Cached(&'a KvCache),
+}
+
+impl KeysValues<'_> {
+    fn check(self, shape: &AttentionShape, total: usize) {
+        match self {
+            KeysValues::Rows { k, v } => {
+                let needed = span(total, shape.ldkv, shape.kv_heads * shape.head_dim);
+                assert!(k.len() >= needed, "attention: k holds {total} positions");
+                assert!(v.len() >= needed, "attention: v holds {total} positions");
+            }
+            KeysValues::Cached(cache) => cache.check(shape, total),
+        }
+    }
+}
+
+/// Keys of one head.
+#[derive(Clone, Copy)]
+enum Keys<'a> {
+    /// `head_dim` x positions.
+    Lying(View<'a>),
+    Packed(&'a Packed),
+}
 
 /// One sequence of a batch. Slices start at the sequence's first row; see [`AttentionShape`] for strides.
 #[derive(Debug)]
@@ -17,10 +52,8 @@ pub struct AttentionSeq<'a> {
     pub rows: usize,
     /// Queries, `rows` rows.
     pub q: &'a [f32],
-    /// Keys, `start + rows` rows.
-    pub k: &'a [f32],
-    /// Values, `start + rows` rows.
-    pub v: &'a [f32],
+    /// Keys and values of `start + rows` positions.
+    pub kv: KeysValues<'a>,
     /// Outputs, `rows` rows.
     pub out: &'a mut [f32],
     /// If given, `heads` x `rows` x 2: the maximum and reciprocal sum of each softmax, which the backward pass needs.
@@ -48,8 +81,7 @@ struct Job<'a> {
     start: usize,
     rows: usize,
     q: &'a [f32],
-    k: &'a [f32],
-    v: &'a [f32],
+    kv: KeysValues<'a>,
     out: Shared<f32>,
     stats: Option<Shared<f32>>,
 }
@@ -60,14 +92,13 @@ struct Job<'a> {
 /// When a slice does not fit the shape.
 pub fn attention_fwd(ctx: &Ctx, shape: &AttentionShape, seqs: &mut [AttentionSeq<'_>]) {
     shape.check();
-    let (wide, narrow) = (shape.heads * shape.head_dim, shape.kv_heads * shape.head_dim);
+    let wide = shape.heads * shape.head_dim;
     let jobs: Vec<Job<'_>> = seqs
         .iter_mut()
         .map(|s| {
             let total = s.start + s.rows;
             assert!(s.q.len() >= span(s.rows, shape.ldq, wide), "attention: q holds {} rows", s.rows);
-            assert!(s.k.len() >= span(total, shape.ldkv, narrow), "attention: k holds {total} rows");
-            assert!(s.v.len() >= span(total, shape.ldkv, narrow), "attention: v holds {total} rows");
+            s.kv.check(shape, total);
             assert!(s.out.len() >= span(s.rows, shape.ldo, wide), "attention: out holds {} rows", s.rows);
             assert!(
                 s.stats.as_ref().is_none_or(|x| x.len() == shape.heads * s.rows * 2),
@@ -77,8 +108,7 @@ pub fn attention_fwd(ctx: &Ctx, shape: &AttentionShape, seqs: &mut [AttentionSeq
                 start: s.start,
                 rows: s.rows,
                 q: s.q,
-                k: s.k,
-                v: s.v,
+                kv: s.kv,
                 out: Shared::new(s.out),
                 stats: s.stats.as_deref_mut().map(Shared::new),
             }
@@ -97,8 +127,16 @@ fn head(ctx: &Ctx, shape: &AttentionShape, job: &Job<'_>, head: usize, scores: &
     let (d, kv) = (shape.head_dim, head / shape.group());
     let total = job.start + job.rows;
     let q = View::rows(&job.q[head * d..], job.rows, d, shape.ldq);
-    let k = View::rows(&job.k[kv * d..], total, d, shape.ldkv).transposed();
-    let v = View::rows(&job.v[kv * d..], total, d, shape.ldkv);
+    let (k, v) = match job.kv {
+        KeysValues::Rows { k, v } => {
+            let rows = |x| View::rows(x, total, d, shape.ldkv);
+            (Keys::Lying(rows(&k[kv * d..]).transposed()), rows(&v[kv * d..]))
+        }
+        KeysValues::Cached(cache) => {
+            let (keys, values) = cache.head(kv, total);
+            (Keys::Packed(keys), values)
+        }
+    };
     let mut row = 0;
     while row < job.rows {
         // Blocks end at multiples of ROW_BLOCK positions, so that masked positions never reach into a further block of k.
@@ -109,7 +147,11 @@ fn head(ctx: &Ctx, shape: &AttentionShape, job: &Job<'_>, head: usize, scores: &
             scores.resize(rows * width, 0.0);
         }
         let s = &mut scores[..rows * width];
-        gemm_one_thread(ctx, rows, width, d, q.from(row, 0), k, Out::new(s, rows, width, width), false);
+        let (q, out) = (q.from(row, 0), Out::new(s, rows, width, width));
+        match k {
+            Keys::Lying(k) => gemm_one_thread(ctx, rows, width, d, q, k, out, false),
+            Keys::Packed(k) => k.product(ctx, rows, q, 0, width, out, false),
+        }
         let stats = job.stats.map(|stats| {
             let at = (head * job.rows + row) * 2;
             // SAFETY: a head and its rows belong to one task.

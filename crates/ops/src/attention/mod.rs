@@ -15,10 +15,12 @@
 //! from 0 in order, `dK[j] = dK[j] + fold(dS[i, j] * q[i])` and `dV[j] = dV[j] + fold(P[i, j] * dO[i])` over the block's rows.
 
 mod backward;
+mod cache;
 mod forward;
 
 pub use backward::{AttentionGrad, attention_bwd};
-pub use forward::{AttentionSeq, attention_fwd};
+pub use cache::KvCache;
+pub use forward::{AttentionSeq, KeysValues, attention_fwd};
 
 /// Query rows that a kernel handles at a time, and the length of a fold into `dK` and `dV`.
 pub const ROW_BLOCK: usize = 64;
@@ -36,7 +38,7 @@ pub struct AttentionShape {
     pub scale: f32,
     /// Row stride of queries; head `h` starts at column `h * head_dim`.
     pub ldq: usize,
-    /// Row stride of keys and of values.
+    /// Row stride of keys and of values that lie in rows.
     pub ldkv: usize,
     /// Row stride of outputs.
     pub ldo: usize,

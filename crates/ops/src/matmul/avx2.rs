@@ -17,6 +17,7 @@ static TILES: [Tile; ROWS] = tiles!(1 2 3 4 5 6);
 pub(super) static KERNELS: Kernels = Kernels {
     tiles: &TILES,
     rows_tiles: None,
+    stream_tiles: None,
     cols: COLS,
     sweep_cols: COLS,
     a_stride: A_STRIDE,
@@ -33,6 +34,7 @@ unsafe fn tile<const R: usize>(
     k_len: usize,
     mut a: *const f32,
     mut b: *const f32,
+    group: usize,
     c: *mut f32,
     ldc: usize,
     cols: usize,
@@ -52,7 +54,7 @@ unsafe fn tile<const R: usize>(
                 acc[r][1] = _mm256_fmadd_ps(av, b1, acc[r][1]);
             }
             a = a.add(A_STRIDE);
-            b = b.add(COLS);
+            b = b.wrapping_add(group);
         }
         for r in 0..R {
             let p = c.add(r * ldc);

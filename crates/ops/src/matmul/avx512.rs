@@ -6,13 +6,16 @@
 #![cfg(target_arch = "x86_64")]
 
 use super::kernels::{Kernels, RowsTile, Tile};
+use super::packed::PANEL;
 use std::arch::x86_64::*;
 
 const ROWS: usize = 8;
-const COLS: usize = 48;
+const COLS: usize = PANEL;
 const A_STRIDE: usize = 8;
 /// Steps of k unrolled.
 const UNROLL: usize = 2;
+/// Groups of B fetched ahead where it comes from memory: so many are folded by eight rows while one arrives.
+const AHEAD: usize = 24;
 /// Columns of B that a panel of A passes over before the next does: 480 KiB of packed B.
 const SWEEP_COLS: usize = 480;
 
@@ -22,10 +25,12 @@ macro_rules! tiles {
 
 static TILES: [Tile; ROWS] = tiles!(tile Tile: 1 2 3 4 5 6 7 8);
 static ROWS_TILES: [RowsTile; ROWS] = tiles!(rows_tile RowsTile: 1 2 3 4 5 6 7 8);
+static STREAM_TILES: [RowsTile; ROWS] = tiles!(stream_tile RowsTile: 1 2 3 4 5 6 7 8);
 
 pub(super) static KERNELS: Kernels = Kernels {
     tiles: &TILES,
     rows_tiles: Some(&ROWS_TILES),
+    stream_tiles: Some(&STREAM_TILES),
     cols: COLS,
     sweep_cols: SWEEP_COLS,
     a_stride: A_STRIDE,
@@ -42,17 +47,19 @@ unsafe fn tile<const R: usize>(
     k_len: usize,
     a: *const f32,
     b: *const f32,
+    group: usize,
     c: *mut f32,
     ldc: usize,
     cols: usize,
     set: bool,
 ) {
+    debug_assert_eq!(group, COLS);
     // SAFETY: by the caller's promise above.
     unsafe {
         match cols {
-            0..=16 => fold::<R, 1, true>(k_len, a, 0, b, c, ldc, cols, set),
-            17..=32 => fold::<R, 2, true>(k_len, a, 0, b, c, ldc, cols, set),
-            _ => fold::<R, 3, true>(k_len, a, 0, b, c, ldc, cols, set),
+            0..=16 => fold::<R, 1, PACKED_A>(k_len, a, 0, b, c, ldc, cols, set),
+            17..=32 => fold::<R, 2, PACKED_A>(k_len, a, 0, b, c, ldc, cols, set),
+            _ => fold::<R, 3, PACKED_A>(k_len, a, 0, b, c, ldc, cols, set),
         }
     }
 }
@@ -63,24 +70,54 @@ unsafe fn rows_tile<const R: usize>(
     a: *const f32,
     lda: usize,
     b: *const f32,
+    group: usize,
     c: *mut f32,
     ldc: usize,
     cols: usize,
     set: bool,
 ) {
+    debug_assert_eq!(group, COLS);
     // SAFETY: by the caller's promise above.
     unsafe {
         match cols {
-            0..=16 => fold::<R, 1, false>(k_len, a, lda, b, c, ldc, cols, set),
-            17..=32 => fold::<R, 2, false>(k_len, a, lda, b, c, ldc, cols, set),
-            _ => fold::<R, 3, false>(k_len, a, lda, b, c, ldc, cols, set),
+            0..=16 => fold::<R, 1, ROWS_IN_PLACE>(k_len, a, lda, b, c, ldc, cols, set),
+            17..=32 => fold::<R, 2, ROWS_IN_PLACE>(k_len, a, lda, b, c, ldc, cols, set),
+            _ => fold::<R, 3, ROWS_IN_PLACE>(k_len, a, lda, b, c, ldc, cols, set),
         }
     }
 }
 
+#[target_feature(enable = "avx512f")]
+unsafe fn stream_tile<const R: usize>(
+    k_len: usize,
+    a: *const f32,
+    lda: usize,
+    b: *const f32,
+    group: usize,
+    c: *mut f32,
+    ldc: usize,
+    cols: usize,
+    set: bool,
+) {
+    debug_assert_eq!(group, COLS);
+    // SAFETY: by the caller's promise above.
+    unsafe {
+        match cols {
+            0..=16 => fold::<R, 1, STREAMED>(k_len, a, lda, b, c, ldc, cols, set),
+            17..=32 => fold::<R, 2, STREAMED>(k_len, a, lda, b, c, ldc, cols, set),
+            _ => fold::<R, 3, STREAMED>(k_len, a, lda, b, c, ldc, cols, set),
+        }
+    }
+}
+
+/// Where [`fold`] reads from: A packed; A row by row; A row by row and B from memory, not from the second cache.
+const PACKED_A: u8 = 0;
+const ROWS_IN_PLACE: u8 = 1;
+const STREAMED: u8 = 2;
+
 #[inline]
 #[target_feature(enable = "avx512f")]
-unsafe fn fold<const R: usize, const V: usize, const PACKED: bool>(
+unsafe fn fold<const R: usize, const V: usize, const FROM: u8>(
     k_len: usize,
     a: *const f32,
     lda: usize,
@@ -102,15 +139,19 @@ unsafe fn fold<const R: usize, const V: usize, const PACKED: bool>(
         }
         // Packed, one stream holds all rows; else each row is a stream.
         let mut rows = [a; R];
-        let advance = if PACKED { A_STRIDE } else { 1 };
+        let advance = if FROM == PACKED_A { A_STRIDE } else { 1 };
         for r in 0..R {
-            rows[r] = a.wrapping_add(if PACKED { r } else { r * lda });
+            rows[r] = a.wrapping_add(if FROM == PACKED_A { r } else { r * lda });
         }
         macro_rules! step {
             ($u:expr) => {
                 let mut bv = [_mm512_setzero_ps(); V];
                 for v in 0..V {
-                    bv[v] = _mm512_load_ps(b.wrapping_add($u * COLS + v * 16));
+                    let line = b.wrapping_add($u * COLS + v * 16);
+                    if FROM == STREAMED {
+                        _mm_prefetch::<_MM_HINT_T0>(line.wrapping_add(AHEAD * COLS) as *const i8);
+                    }
+                    bv[v] = _mm512_load_ps(line);
                 }
                 for r in 0..R {
                     let av = _mm512_broadcastss_ps(_mm_load_ss(rows[r].wrapping_add($u * advance)));

@@ -11,13 +11,15 @@ use std::cell::RefCell;
 
 /// Multiply-adds below which a second thread costs more than it brings.
 const SPLIT_WORK_MIN: usize = 1 << 17;
+/// Columns that a thread's part is a multiple of: two lines.
+pub(super) const COLUMN_UNIT: usize = 32;
 /// Rows of A packed at a time.
-const ROWS_MAX: usize = 504;
+pub(super) const ROWS_MAX: usize = 504;
 /// Columns of B packed at a time, and for few rows, where packed columns are used once and should not leave the first caches.
 const COLS_MAX: usize = 2048;
 const COLS_FEW_ROWS: usize = 128;
 /// Up to this many rows the weights are streamed in small pieces.
-const FEW_ROWS: usize = 32;
+pub(super) const FEW_ROWS: usize = 32;
 
 /// `out = a b` or `out + a b`, split over threads by outputs.
 pub(crate) fn gemm(
@@ -30,17 +32,18 @@ pub(crate) fn gemm(
     out: Out,
     accumulate: bool,
 ) {
-    for_each_part(ctx, m, n, k, |i, j, m, n| {
+    for_each_part(ctx, m, n, k, COLUMN_UNIT, |i, j, m, n| {
         gemm_one_thread(ctx, m, n, k, a.from(i, 0), b.from(0, j), out.from(i, j), accumulate);
     });
 }
 
-/// Cuts an `m` x `n` output into a part for each thread: `part(row, column, rows, columns)`.
+/// Cuts an `m` x `n` output into a part for each thread: `part(row, column, rows, columns)`. Columns are cut at multiples of `unit`.
 pub(super) fn for_each_part(
     ctx: &Ctx,
     m: usize,
     n: usize,
     k: usize,
+    unit: usize,
     part: impl Fn(usize, usize, usize, usize) + Sync,
 ) {
     if ctx.threads() == 1 || m.saturating_mul(n).saturating_mul(k) < SPLIT_WORK_MIN {
@@ -50,17 +53,17 @@ pub(super) fn for_each_part(
         let chunk = m.div_ceil(ctx.threads());
         for_each_task(ctx, m.div_ceil(chunk), |t| part(t * chunk, 0, chunk.min(m - t * chunk), n));
     } else {
-        let chunk = n.div_ceil(ctx.threads()).next_multiple_of(32);
+        let chunk = n.div_ceil(ctx.threads()).next_multiple_of(unit);
         for_each_task(ctx, n.div_ceil(chunk), |t| part(0, t * chunk, m, chunk.min(n - t * chunk)));
     }
 }
 
 #[repr(C, align(64))]
-#[derive(Clone, Copy)]
-struct Line([f32; 16]);
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Line(pub(super) [f32; 16]);
 
 /// Cache-line aligned scratch of a thread.
-struct Scratch(Vec<Line>);
+pub(super) struct Scratch(Vec<Line>);
 
 impl Scratch {
     fn ptr(&mut self, elements: usize) -> *mut f32 {
@@ -73,7 +76,7 @@ impl Scratch {
 }
 
 thread_local! {
-    static PACKED: RefCell<(Scratch, Scratch)> = const { RefCell::new((Scratch(Vec::new()), Scratch(Vec::new()))) };
+    pub(super) static PACKED: RefCell<(Scratch, Scratch)> = const { RefCell::new((Scratch(Vec::new()), Scratch(Vec::new()))) };
 }
 
 /// `out = a b` or `out + a b` on this thread.
@@ -139,17 +142,13 @@ unsafe fn blocks(
             while i < m {
                 let rows = ROWS_MAX.min(m - i);
                 let panels = Panels::new(kernels, rows);
-                let block = match kernels.rows_tiles.filter(|_| a.col_stride == 1) {
-                    Some(tiles) => Left::Rows(tiles, a.from(i, p)),
-                    None => {
-                        let packed = pa.ptr(panels.count * kernels.a_stride * k_len);
-                        // SAFETY: the block lies inside a, and the scratch holds its panels.
-                        unsafe { pack_a(kernels, packed, a.from(i, p), panels, k_len) };
-                        Left::Packed(packed)
-                    }
-                };
+                // SAFETY: the block lies inside a.
+                let block = unsafe { left(kernels, kernels.rows_tiles, a.from(i, p), panels, k_len, pa) };
                 // SAFETY: the block lies inside out, and the operands are as made above.
-                unsafe { multiply(kernels, block, packed_b, panels, cols, k_len, out.from(i, j), set) };
+                unsafe {
+                    let right = Right { panels: packed_b, group: kernels.cols, sweep: kernels.sweep_cols };
+                    multiply(kernels, block, right, panels, cols, k_len, out.from(i, j), set);
+                }
                 i += rows;
             }
             p += k_len;
@@ -160,7 +159,7 @@ unsafe fn blocks(
 
 /// Rows cut into panels: as evenly as possible, so that the last is not a sliver, or in whole tiles where several are packed at once.
 #[derive(Clone, Copy)]
-struct Panels {
+pub(super) struct Panels {
     rows: usize,
     rows_max: usize,
     even: bool,
@@ -168,7 +167,7 @@ struct Panels {
 }
 
 impl Panels {
-    fn new(kernels: &Kernels, rows: usize) -> Self {
+    pub(super) fn new(kernels: &Kernels, rows: usize) -> Self {
         let rows_max = kernels.tiles.len();
         Panels { rows, rows_max, even: kernels.pack_panels == 1, count: rows.div_ceil(rows_max) }
     }
@@ -232,43 +231,76 @@ unsafe fn pack_a(kernels: &Kernels, dst: *mut f32, a: View<'_>, panels: Panels, 
 
 /// A block of the left operand.
 #[derive(Clone, Copy)]
-enum Left<'a> {
+pub(super) enum Left<'a> {
     /// Packed panels.
     Packed(*const f32),
     /// Rows in place, contiguous along k, and the tiles that read them.
     Rows(&'static [RowsTile], View<'a>),
 }
 
+/// The block of A for the kernels: as it lies, or packed into the scratch.
+///
+/// # Safety
+/// `a` covers the panels' rows x `k_len`.
+pub(super) unsafe fn left<'a>(
+    kernels: &Kernels,
+    rows_tiles: Option<&'static [RowsTile]>,
+    a: View<'a>,
+    panels: Panels,
+    k_len: usize,
+    scratch: &mut Scratch,
+) -> Left<'a> {
+    if let Some(tiles) = rows_tiles.filter(|_| a.col_stride == 1) {
+        return Left::Rows(tiles, a);
+    }
+    let packed = scratch.ptr(panels.count * kernels.a_stride * k_len);
+    // SAFETY: inside a by the caller's promise, and the scratch holds the panels.
+    unsafe { pack_a(kernels, packed, a, panels, k_len) };
+    Left::Packed(packed)
+}
+
+/// A block of the right operand, packed.
+#[derive(Clone, Copy)]
+pub(super) struct Right {
+    /// Panels of `group` columns.
+    pub(super) panels: *const f32,
+    /// A multiple of the tile's columns.
+    pub(super) group: usize,
+    /// Columns over which a panel of A passes before the next does.
+    pub(super) sweep: usize,
+}
+
 /// # Safety
 /// Operands as made above; `out` covers the panels' rows x `cols`.
-unsafe fn multiply(
+pub(super) unsafe fn multiply(
     kernels: &Kernels,
     block: Left<'_>,
-    packed_b: *const f32,
+    right: Right,
     panels: Panels,
     cols: usize,
     k_len: usize,
     out: Out,
     set: bool,
 ) {
-    for sweep in (0..cols).step_by(kernels.sweep_cols) {
-        let sweep_end = cols.min(sweep + kernels.sweep_cols);
+    for sweep in (0..cols).step_by(right.sweep) {
+        let sweep_end = cols.min(sweep + right.sweep);
         for index in 0..panels.count {
             let (first, height) = panels.get(index);
             for j in (sweep..sweep_end).step_by(kernels.cols) {
                 let width = kernels.cols.min(cols - j);
                 // SAFETY: by the caller's promise; height is at most the number of tiles.
                 unsafe {
-                    let b = packed_b.add(j * k_len);
+                    let group = right.group;
+                    let b = right.panels.add(j / group * group * k_len + j % group);
                     let c = out.ptr(first, j);
                     match block {
                         Left::Packed(a) => {
                             let a = a.add(index * kernels.a_stride * k_len);
-                            kernels.tiles[height - 1](k_len, a, b, c, out.ld, width, set);
+                            kernels.tiles[height - 1](k_len, a, b, group, c, out.ld, width, set);
                         }
                         Left::Rows(tiles, a) => {
                             let (lda, a) = (a.row_stride, a.from(first, 0).ptr());
-                            tiles[height - 1](k_len, a, lda, b, c, out.ld, width, set);
+                            tiles[height - 1](k_len, a, lda, b, group, c, out.ld, width, set);
                         }
                     }
                 }

@@ -14,9 +14,6 @@ const PASS: usize = 4;
 /// Rows of the matrix fetched ahead.
 const AHEAD: usize = 12;
 
-/// Rows of A of one k-block, contiguous.
-type Factors = [[f32; K_BLOCK]; ROWS_MAX];
-
 /// `out = a b` or `out + a b` for `m` at most [`ROWS_MAX`] and `b` with unit column stride.
 pub(super) fn gemm(
     ctx: &Ctx,
@@ -28,54 +25,79 @@ pub(super) fn gemm(
     out: Out,
     accumulate: bool,
 ) {
-    let mut x: Factors = [[0f32; K_BLOCK]; ROWS_MAX];
+    let mut contiguous = Vec::new();
+    let mut a = a;
+    if a.col_stride != 1 {
+        contiguous.reserve(m * k);
+        for i in 0..m {
+            // SAFETY: a covers m x k.
+            contiguous.extend((0..k).map(|p| unsafe { *a.ptr().add(i * a.row_stride + p * a.col_stride) }));
+        }
+        a = View::rows(&contiguous, m, k, k);
+    }
     for p in (0..k).step_by(K_BLOCK) {
         let k_len = K_BLOCK.min(k - p);
-        for (i, x) in x.iter_mut().enumerate().take(m) {
-            for (q, x) in x.iter_mut().enumerate().take(k_len) {
-                // SAFETY: a covers m x k.
-                *x = unsafe { *a.ptr().add(i * a.row_stride + (p + q) * a.col_stride) };
-            }
-        }
-        // SAFETY: rows p .. p + k_len of b, the last up to column n.
-        let block = unsafe { std::slice::from_raw_parts(b.from(p, 0).ptr(), (k_len - 1) * b.row_stride + n) };
-        fold(ctx, m, n, k_len, &x, block, b.row_stride, out, p == 0 && !accumulate);
+        // SAFETY: rows p .. p + k_len of b, the last up to column n, and those columns of a's rows.
+        let (x, block) = unsafe {
+            let from = |view: View<'_>, i, j, rows: usize, cols| {
+                std::slice::from_raw_parts(view.from(i, j).ptr(), (rows - 1) * view.row_stride + cols)
+            };
+            (from(a, 0, p, m, k_len), from(b, p, 0, k_len, n))
+        };
+        fold(ctx, m, n, k_len, x, a.row_stride, block, b.row_stride, out, p == 0 && !accumulate);
     }
 }
 
-multiversion! { fn fold(m: usize, n: usize, k_len: usize, x: &Factors, b: &[f32], ldb: usize, out: Out, set: bool) {
+multiversion! { fn fold(m: usize, n: usize, k_len: usize, x: &[f32], ldx: usize, b: &[f32], ldb: usize, out: Out, set: bool) {
     let mut j = 0;
     if m == 1 {
         while j + 128 <= n {
-            strip::<1, 128>(0, j, k_len, x, b, ldb, out, set);
+            strip::<1, 128>(0, j, 0, k_len, x, ldx, b, ldb, out, set);
             j += 128;
         }
     }
     while j + 64 <= n {
-        passes::<64>(m, j, k_len, x, b, ldb, out, set);
+        passes::<64>(m, j, 0, k_len, x, ldx, b, ldb, out, set);
         j += 64;
     }
-    while j + 16 <= n {
-        passes::<16>(m, j, k_len, x, b, ldb, out, set);
-        j += 16;
+    if j + 32 <= n {
+        passes::<32>(m, j, 0, k_len, x, ldx, b, ldb, out, set);
+        j += 32;
     }
-    if j + 8 <= n {
-        passes::<8>(m, j, k_len, x, b, ldb, out, set);
-        j += 8;
+    // What is left is the end of a strip whose first columns are done: they are computed again and dropped.
+    let rest = n - j;
+    if rest == 0 {
+        return;
     }
-    while j < n {
-        passes::<1>(m, j, k_len, x, b, ldb, out, set);
-        j += 1;
+    match n {
+        32.. if rest > 16 => passes::<32>(m, n - 32, 32 - rest, k_len, x, ldx, b, ldb, out, set),
+        16.. if rest <= 16 => passes::<16>(m, n - 16, 16 - rest, k_len, x, ldx, b, ldb, out, set),
+        _ => {
+            if j + 16 <= n {
+                passes::<16>(m, j, 0, k_len, x, ldx, b, ldb, out, set);
+                j += 16;
+            }
+            if j + 8 <= n {
+                passes::<8>(m, j, 0, k_len, x, ldx, b, ldb, out, set);
+                j += 8;
+            }
+            while j < n {
+                passes::<1>(m, j, 0, k_len, x, ldx, b, ldb, out, set);
+                j += 1;
+            }
+        }
     }
 } }
 
-/// All rows of one strip.
+/// All rows of one strip, without its first `skip` columns.
 #[inline(always)]
 fn passes<const W: usize>(
     m: usize,
     j: usize,
+    skip: usize,
     k_len: usize,
-    x: &Factors,
+    x: &[f32],
+    ldx: usize,
     b: &[f32],
     ldb: usize,
     out: Out,
@@ -83,13 +105,13 @@ fn passes<const W: usize>(
 ) {
     let mut row = 0;
     while row + PASS <= m {
-        strip::<PASS, W>(row, j, k_len, x, b, ldb, out, set);
+        strip::<PASS, W>(row, j, skip, k_len, x, ldx, b, ldb, out, set);
         row += PASS;
     }
     match m - row {
-        1 => strip::<1, W>(row, j, k_len, x, b, ldb, out, set),
-        2 => strip::<2, W>(row, j, k_len, x, b, ldb, out, set),
-        3 => strip::<3, W>(row, j, k_len, x, b, ldb, out, set),
+        1 => strip::<1, W>(row, j, skip, k_len, x, ldx, b, ldb, out, set),
+        2 => strip::<2, W>(row, j, skip, k_len, x, ldx, b, ldb, out, set),
+        3 => strip::<3, W>(row, j, skip, k_len, x, ldx, b, ldb, out, set),
         _ => {}
     }
 }
@@ -98,20 +120,23 @@ fn passes<const W: usize>(
 fn strip<const M: usize, const W: usize>(
     first: usize,
     j: usize,
+    skip: usize,
     k_len: usize,
-    x: &Factors,
+    x: &[f32],
+    ldx: usize,
     b: &[f32],
     ldb: usize,
     out: Out,
     set: bool,
 ) {
     let mut acc = [[0f32; W]; M];
+    let rows: [&[f32]; M] = std::array::from_fn(|i| &x[(first + i) * ldx..][..k_len]);
     let mut at = j;
     for q in 0..k_len {
         let row: &[f32; W] = b[at..at + W].try_into().expect("W long");
         fetch_ahead::<W>(b.as_ptr().wrapping_add(at.wrapping_add(ldb.wrapping_mul(AHEAD))));
         for i in 0..M {
-            let factor = x[first + i][q];
+            let factor = rows[i][q];
             for l in 0..W {
                 acc[i][l] = factor.mul_add(row[l], acc[i][l]);
             }
@@ -121,7 +146,7 @@ fn strip<const M: usize, const W: usize>(
     for (i, acc) in acc.iter().enumerate() {
         // SAFETY: columns j .. j + W of a row of the output.
         let c = unsafe { std::slice::from_raw_parts_mut(out.ptr(first + i, j), W) };
-        for (c, v) in c.iter_mut().zip(acc) {
+        for (c, v) in c.iter_mut().zip(acc).skip(skip) {
             *c = if set { *v } else { *c + *v };
         }
     }

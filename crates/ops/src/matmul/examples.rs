@@ -35,7 +35,7 @@ pub fn matmul_tn_examples(
     if rows == 0 {
         return blocked::gemm(ctx, m, n, 0, a, b, out, accumulate);
     }
-    blocked::for_each_part(ctx, m, n, rows, |i, j, m, n| {
+    blocked::for_each_part(ctx, m, n, rows, blocked::COLUMN_UNIT, |i, j, m, n| {
         let (a, b, out) = (a.from(i, 0), b.from(0, j), out.from(i, j));
         let mut product = Vec::new();
         let mut accumulate = accumulate;

@@ -1,19 +1,21 @@
 //! The kernels of a path: a register tile, and the two ways to pack operands for it.
 //!
-//! Packed operands are panels. A panel of A is `k_len` groups of `a_stride` elements, a tile's rows of one k; a panel of B is `k_len` groups of `cols` elements, the tile's columns of one k, zero-padded.
+//! Packed operands are panels. A panel of A is `k_len` groups of `a_stride` elements, a tile's rows of one k; a panel of B is `k_len` groups of
+//! `cols` elements, the tile's columns of one k, zero-padded (or of [`PANEL`](super::packed::PANEL), of which a tile reads its part).
 
 use super::{avx2, avx512, portable};
 use crate::path::{Ctx, Path};
 
 /// Folds `k_len` steps from +0 and stores the tile (`set`) or adds it to C.
 ///
-/// Arguments: `k_len`, A panel, B panel, C, C's row stride, columns that exist, `set`.
-pub(super) type Tile = unsafe fn(usize, *const f32, *const f32, *mut f32, usize, usize, bool);
+/// Arguments: `k_len`, A panel, B panel, width of the panel's groups, C, C's row stride, columns that exist, `set`.
+pub(super) type Tile = unsafe fn(usize, *const f32, *const f32, usize, *mut f32, usize, usize, bool);
 
 /// As [`Tile`], but A is not packed: its rows lie `lda` apart, k contiguous.
 ///
-/// Arguments: `k_len`, A, `lda`, B panel, C, C's row stride, columns that exist, `set`.
-pub(super) type RowsTile = unsafe fn(usize, *const f32, usize, *const f32, *mut f32, usize, usize, bool);
+/// Arguments: `k_len`, A, `lda`, B panel, width of the panel's groups, C, C's row stride, columns that exist, `set`.
+pub(super) type RowsTile =
+    unsafe fn(usize, *const f32, usize, *const f32, usize, *mut f32, usize, usize, bool);
 
 /// Packs `width` columns of `k_len` rows: `dst[k * dst_stride + i] = src[k * src_stride + i]`, the rest of a group +0.
 ///
@@ -26,6 +28,8 @@ pub(super) struct Kernels {
     pub(super) tiles: &'static [Tile],
     /// The same for A as it lies in memory, row by row, where that is faster than packing it.
     pub(super) rows_tiles: Option<&'static [RowsTile]>,
+    /// The same for few rows, where B comes from memory and is fetched ahead.
+    pub(super) stream_tiles: Option<&'static [RowsTile]>,
     /// Columns of a tile.
     pub(super) cols: usize,
     /// Columns over which a panel of A stays in the first cache before the next takes its place; a multiple of `cols`. At `cols`

@@ -16,11 +16,14 @@ mod blocked;
 mod direct;
 mod examples;
 mod kernels;
+mod packed;
 mod portable;
 mod view;
 
 pub(crate) use blocked::gemm_one_thread;
 pub use examples::{matmul_tn_each, matmul_tn_examples};
+pub(crate) use packed::{PANEL, Packed};
+pub use packed::{PackedWeights, matmul_packed};
 pub(crate) use view::{Out, View};
 
 use crate::path::Ctx;

@@ -15,6 +15,7 @@ static TILES: [Tile; ROWS] = tiles!(1 2 3 4 5 6);
 pub(super) static KERNELS: Kernels = Kernels {
     tiles: &TILES,
     rows_tiles: None,
+    stream_tiles: None,
     cols: COLS,
     sweep_cols: COLS,
     a_stride: A_STRIDE,
@@ -30,6 +31,7 @@ unsafe fn tile<const R: usize>(
     k_len: usize,
     a: *const f32,
     b: *const f32,
+    group: usize,
     c: *mut f32,
     ldc: usize,
     cols: usize,
@@ -37,10 +39,12 @@ unsafe fn tile<const R: usize>(
 ) {
     // SAFETY: by the caller's promise above.
     let (a, b) = unsafe {
-        (std::slice::from_raw_parts(a, k_len * A_STRIDE), std::slice::from_raw_parts(b, k_len * COLS))
+        let b_len = (k_len - 1) * group + COLS;
+        (std::slice::from_raw_parts(a, k_len * A_STRIDE), std::slice::from_raw_parts(b, b_len))
     };
     let mut acc = [[0f32; COLS]; R];
-    for (a, b) in a.as_chunks::<A_STRIDE>().0.iter().zip(b.as_chunks::<COLS>().0) {
+    for (a, b) in a.as_chunks::<A_STRIDE>().0.iter().zip(b.chunks(group)) {
+        let b: &[f32; COLS] = b.first_chunk().expect("a tile's columns");
         for r in 0..R {
             for j in 0..COLS {
                 acc[r][j] = a[r].mul_add(b[j], acc[r][j]);

@@ -2,7 +2,9 @@
 
 use crate::data::{assert_same, contexts, numbers};
 use crate::reference;
-use ops::{AttentionGrad, AttentionSeq, AttentionShape, Ctx, attention_bwd, attention_fwd};
+use ops::{
+    AttentionGrad, AttentionSeq, AttentionShape, Ctx, KeysValues, KvCache, attention_bwd, attention_fwd,
+};
 
 fn shape(heads: usize, kv_heads: usize, head_dim: usize) -> AttentionShape {
     let (ldq, ldkv, ldo) = (heads * head_dim + 3, kv_heads * head_dim + 1, heads * head_dim);
@@ -19,8 +21,7 @@ fn run(ctx: &Ctx, s: &AttentionShape, cuts: &[usize], q: &[f32], k: &[f32], v: &
             start,
             rows,
             q: &q[start * s.ldq..],
-            k: &k[..end],
-            v: &v[..end],
+            kv: KeysValues::Rows { k: &k[..end], v: &v[..end] },
             out: &mut out[start * s.ldo..],
             stats: None,
         };
@@ -43,6 +44,33 @@ fn decode_and_prefill_in_any_chunks_agree_to_the_bit() {
 }
 
 #[test]
+fn a_cache_gives_the_bits_of_rows() {
+    for head_dim in [16, 300] {
+        cached(head_dim);
+    }
+}
+
+fn cached(head_dim: usize) {
+    let (total, s) = (330, shape(4, 2, head_dim));
+    let (q, k, v) = (numbers(1, total * s.ldq), numbers(2, total * s.ldkv), numbers(3, total * s.ldkv));
+    let whole = run(&Ctx::single(), &s, &[total], &q, &k, &v);
+    let mut cache = KvCache::new(s.kv_heads, s.head_dim);
+    for position in 0..total {
+        cache.reserve(position + 1);
+        cache.set(position, &k[position * s.ldkv..], &v[position * s.ldkv..]);
+    }
+    let kv = KeysValues::Cached(&cache);
+    for ctx in contexts() {
+        for (start, rows) in [(0, total), (0, 1), (7, 3), (200, 17), (329, 1)] {
+            let mut out = vec![0f32; rows * s.ldo];
+            let q = &q[start * s.ldq..];
+            attention_fwd(&ctx, &s, &mut [AttentionSeq { start, rows, q, kv, out: &mut out, stats: None }]);
+            assert_same(&format!("{ctx:?} {start} {rows}"), &out, &whole[start * s.ldo..][..rows * s.ldo]);
+        }
+    }
+}
+
+#[test]
 fn gradients_agree_with_finite_differences() {
     let (rows, s) = (70, shape(4, 2, 8));
     let (q, k, v) = (numbers(1, rows * s.ldq), numbers(2, rows * s.ldkv), numbers(3, rows * s.ldkv));
@@ -52,7 +80,14 @@ fn gradients_agree_with_finite_differences() {
     attention_fwd(
         &ctx,
         &s,
-        &mut [AttentionSeq { start: 0, rows, q: &q, k: &k, v: &v, out: &mut out, stats: Some(&mut stats) }],
+        &mut [AttentionSeq {
+            start: 0,
+            rows,
+            q: &q,
+            kv: KeysValues::Rows { k: &k, v: &v },
+            out: &mut out,
+            stats: Some(&mut stats),
+        }],
     );
     let (mut dq, mut dk, mut dv) = (vec![0f32; q.len()], vec![0f32; k.len()], vec![0f32; v.len()]);
     attention_bwd(
@@ -117,8 +152,7 @@ fn attention_equals_the_reference() {
                     start: 0,
                     rows,
                     q: &q,
-                    k: &k,
-                    v: &v,
+                    kv: KeysValues::Rows { k: &k, v: &v },
                     out: &mut out,
                     stats: Some(&mut stats),
                 }],

@@ -2,7 +2,10 @@
 
 use crate::data::{assert_same, contexts, numbers};
 use crate::reference;
-use ops::{Ctx, Examples, matmul_nn, matmul_nt, matmul_tn, matmul_tn_each, matmul_tn_examples, transpose};
+use ops::{
+    Ctx, Examples, PackedWeights, matmul_nn, matmul_nt, matmul_packed, matmul_tn, matmul_tn_each,
+    matmul_tn_examples, transpose,
+};
 use proptest::prelude::*;
 
 /// A product in all three forms and with every stride against the reference.
@@ -23,6 +26,7 @@ fn check(m: usize, n: usize, k: usize, pad: usize, accumulate: bool, seed: u64) 
     transpose(m, k, &a, &mut at);
     transpose(k, n, &b, &mut bt);
     let (wa, wb, wat, wbt) = (spread(&a, m, k), spread(&b, k, n), spread(&at, k, m), spread(&bt, n, k));
+    let packed = PackedWeights::new(n, k, &bt);
     for ctx in contexts() {
         let name = format!("{ctx:?} {m} x {n} x {k} pad {pad} accumulate {accumulate}");
         let mut c = before.clone();
@@ -31,6 +35,9 @@ fn check(m: usize, n: usize, k: usize, pad: usize, accumulate: bool, seed: u64) 
         c.copy_from_slice(&before);
         matmul_nt(&ctx, m, n, k, &wa, k + pad, &wbt, k + pad, &mut c, ldc, accumulate);
         assert_same(&format!("nt {name}"), &c, &want);
+        c.copy_from_slice(&before);
+        matmul_packed(&ctx, m, &wa, k + pad, &packed, &mut c, ldc, accumulate);
+        assert_same(&format!("packed {name}"), &c, &want);
         c.copy_from_slice(&before);
         matmul_tn(&ctx, m, n, k, &wat, m + pad, &wb, n + pad, &mut c, ldc, accumulate);
         assert_same(&format!("tn {name}"), &c, &want);
