@@ -8,10 +8,10 @@
 //!   optimiser's moments.
 //! - Step: `Step(previous, step, batch root, loss bits)`, from the manifest's hash on.
 
+use ops::Ctx;
 use primitives::encoding::Writer;
 use primitives::hash::{Domain, hash};
 use primitives::{B256, merkle};
-use rayon::prelude::*;
 
 /// Side of a tile.
 pub const TILE: usize = 64;
@@ -56,18 +56,29 @@ pub fn tile_place(shape: &[usize], index: usize) -> TilePlace {
     }
 }
 
+/// Tiles that a thread hashes at a time.
+const TILES_PER_TASK: usize = 8;
+
 /// Leaf of one tile of a tensor.
 pub fn tile_leaf(shape: &[usize], data: &[f32], index: usize) -> B256 {
     let (_, cols) = matrix(shape, data.len());
     let place = tile_place(shape, index);
+    if place.columns == cols && cfg!(target_endian = "little") {
+        // Whole rows lie side by side as they are hashed. Only a vector's last row can end early.
+        let start = place.row * cols;
+        let end = (start + place.rows * cols).min(data.len());
+        return hash(Domain::Tile, bytemuck::cast_slice(&data[start..end]));
+    }
     let mut tile = [0f32; TILE * TILE];
     let mut n = 0;
     for row in place.row..place.row + place.rows {
         let at = row * cols + place.column;
-        // Only a vector's last row can end early.
-        let end = (at + place.columns).min(data.len());
-        tile[n..n + end - at].copy_from_slice(&data[at..end]);
-        n += end - at;
+        // A known length is copied without a call.
+        match (tile[n..].first_chunk_mut::<TILE>(), data[at..].first_chunk::<TILE>()) {
+            (Some(to), Some(from)) if place.columns == TILE => *to = *from,
+            _ => tile[n..n + place.columns].copy_from_slice(&data[at..at + place.columns]),
+        }
+        n += place.columns;
     }
     #[cfg(target_endian = "big")]
     tile.iter_mut().for_each(|v| *v = f32::from_bits(v.to_bits().swap_bytes()));
@@ -77,8 +88,12 @@ pub fn tile_leaf(shape: &[usize], data: &[f32], index: usize) -> B256 {
 /// Leaves of all tiles of a tensor.
 pub fn tile_leaves(shape: &[usize], data: &[f32]) -> Vec<B256> {
     let count = tile_count(shape);
-    // One task a tile: which thread hashes it does not matter.
-    (0..count).into_par_iter().with_min_len(16).map(|i| tile_leaf(shape, data, i)).collect()
+    // Which thread hashes a tile does not matter.
+    let tiles = |group: usize| -> Vec<B256> {
+        let first = group * TILES_PER_TASK;
+        (first..count.min(first + TILES_PER_TASK)).map(|i| tile_leaf(shape, data, i)).collect()
+    };
+    ops::map(&Ctx::detect(), count.div_ceil(TILES_PER_TASK), tiles).concat()
 }
 
 /// A tensor's name, shape and leaves: enough to say which tile of two differs first.

@@ -56,7 +56,7 @@ pub use reduce::{NonFinite, check_finite, clip_factor, clip_global_norm, sum, su
 pub use rope::{RopePairs, RopeTable, rope_bwd, rope_frequencies, rope_fwd};
 pub use softmax::{IGNORED_TARGET, cross_entropy_bwd, cross_entropy_fwd, softmax_bwd, softmax_fwd};
 
-pub use threads::team;
+pub use threads::{map, team};
 
 /// Version of the specification that this crate implements: part of every run's header. Any change of any result's bits
 /// raises it.

@@ -40,6 +40,20 @@ pub(crate) fn for_each_task(ctx: &Ctx, count: usize, task: impl Fn(usize) + Sync
     });
 }
 
+/// `task(0) .. task(count - 1)` in order, each run once on any of at most `ctx.threads()` threads: for other work between the ops of a
+/// [`team`], which it may use.
+pub fn map<T: Send>(ctx: &Ctx, count: usize, task: impl Fn(usize) -> T + Sync) -> Vec<T> {
+    let mut results: Vec<Option<T>> = (0..count).map(|_| None).collect();
+    let shared = Shared::new(&mut results);
+    for_each_task(ctx, count, |i| {
+        let result = task(i);
+        // SAFETY: a place belongs to its task.
+        let place = unsafe { shared.range(i, i + 1) };
+        place[0] = Some(result);
+    });
+    results.into_iter().map(|result| result.expect("every task ran")).collect()
+}
+
 thread_local! {
     /// The team that this thread leads.
     static TEAM: Cell<*const Team> = const { Cell::new(ptr::null()) };
@@ -314,6 +328,17 @@ mod tests {
             assert_eq!(done.load(Ordering::Relaxed), expected, "task {i}");
         }
         assert_eq!(inner.load(Ordering::Relaxed), 5 * (0..2000).filter(|n| n % 65 > 3).count());
+    }
+
+    #[test]
+    fn results_come_in_order_with_and_without_a_team() {
+        let ctx = Ctx::detect().with_threads(3);
+        let squares = |count: usize| map(&ctx, count, |i| i * i);
+        for count in [0, 1, 2, 100] {
+            let expected: Vec<usize> = (0..count).map(|i| i * i).collect();
+            assert_eq!(pool().install(|| squares(count)), expected);
+            assert_eq!(pool().install(|| team(&ctx, || squares(count))), expected);
+        }
     }
 
     #[test]

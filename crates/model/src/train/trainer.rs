@@ -245,17 +245,12 @@ impl Trainer {
         let tokens: usize = batches.iter().map(Batch::rows).sum();
         let rate = self.manifest.options.schedule.rate(step, self.manifest.options.steps);
         let ctx = self.ctx;
-        let (loss, gradient_norm) = if hooks.trace.is_none() && hooks.taps.is_none() {
-            ops::team(&ctx, || self.compute(step, rate, &batches, targets, &mut Hooks::none()))?
+        let (loss, gradient_norm) = if hooks.taps.is_none() {
+            ops::team(&ctx, || self.compute(step, rate, &batches, targets, hooks))?
         } else {
-            // Hashing a trace needs the pool itself; what taps do is theirs.
+            // What taps do is theirs, and may need the pool.
             self.compute(step, rate, &batches, targets, hooks)?
         };
-        if let Some(trace) = hooks.trace.as_deref_mut() {
-            for t in self.named_tensors() {
-                trace.op(&format!("update {}", t.name), t.data);
-            }
-        }
         let root = batch_root(&hashes);
         self.chain = step_link(&self.chain, step, &root, loss);
         let options = &self.manifest.options;
@@ -288,6 +283,11 @@ impl Trainer {
         }
         let gradient_norm = self.clip(step)?;
         self.update(rate);
+        if let Some(trace) = hooks.trace.as_deref_mut() {
+            for t in self.named_tensors() {
+                trace.op(&format!("update {}", t.name), t.data);
+            }
+        }
         Ok((loss, gradient_norm))
     }
 
