@@ -2,7 +2,7 @@
 
 use crate::config::{Config, ConfigError};
 use crate::layout::{Layout, Role, TensorSpec};
-use ops::{Ctx, NonFinite, Stream, check_finite};
+use ops::{Ctx, NonFinite, Stream, check_finite, clear};
 
 /// Number of the random stream that initial weights are drawn from; tensor `i` uses stream `INITIAL_STREAM + i`.
 pub const INITIAL_STREAM: u64 = 1 << 32;
@@ -85,8 +85,8 @@ impl Weights {
     }
 
     /// Sets every element to +0.
-    pub fn clear(&mut self) {
-        self.data.iter_mut().for_each(|t| t.fill(0.0));
+    pub fn clear(&mut self, ctx: &Ctx) {
+        self.data.iter_mut().for_each(|t| clear(ctx, t));
     }
 
     /// Checks that every element is finite.

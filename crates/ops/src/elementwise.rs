@@ -25,6 +25,23 @@ multiversion! { fn add_bias_body(bias: &[f32], y: &mut [f32]) {
     }
 } }
 
+/// `y[i] = x[i]`.
+///
+/// # Panics
+/// When the lengths differ.
+pub fn copy(ctx: &Ctx, x: &[f32], y: &mut [f32]) {
+    zip_map(ctx, x, y, |_, x, y| y.copy_from_slice(x));
+}
+
+/// `y[i] = +0`.
+pub fn clear(ctx: &Ctx, y: &mut [f32]) {
+    let shared = Shared::new(y);
+    for_each_range(ctx, y.len(), UNIT, y.len(), |start, end| {
+        // SAFETY: ranges of for_each_range are disjoint.
+        unsafe { shared.range(start, end) }.fill(0.0);
+    });
+}
+
 /// `y[i] = y[i] + x[i]`.
 ///
 /// # Panics

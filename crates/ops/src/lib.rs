@@ -37,10 +37,11 @@ pub mod wide;
 
 pub use activation::{gelu_bwd, gelu_fwd, relu_bwd, relu_fwd, silu_bwd, silu_fwd, swiglu_bwd, swiglu_fwd};
 pub use attention::{
-    AttentionGrad, AttentionSeq, AttentionShape, KeysValues, KvCache, attention_bwd, attention_fwd,
+    AttentionGrad, AttentionSeq, AttentionShape, KeysValues, KvCache, QkvGradients, attention_bwd,
+    attention_fwd,
 };
 pub use columns::column_sums;
-pub use elementwise::{add, add_bias, add_scaled, multiply, scale};
+pub use elementwise::{add, add_bias, add_scaled, clear, copy, multiply, scale};
 pub use embedding::{embedding_bwd, embedding_fwd};
 pub use examples::{Examples, ExamplesError};
 pub use int8::{Int8Rows, Int8Weights, int8_matmul, int8_rows_matmul};

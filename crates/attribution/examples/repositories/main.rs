@@ -183,8 +183,11 @@ fn main() -> Result<()> {
     if arguments.subsets == 0 {
         return Ok(());
     }
+    let quarter = arguments.steps / PARTS;
+    let checkpoints = (1..PARTS).map(|part| arguments.work.join(format!("model-{}", part * quarter)));
     let request = RetrainRequest {
         model,
+        checkpoints: checkpoints.filter(|folder| folder.is_dir()).collect(),
         documents,
         held_out,
         folder: arguments.work.join("retrain"),

@@ -8,6 +8,8 @@
 //! 4. The damping with the highest LDS of the *paid weights* on the even pairs is chosen. What is reported for it is measured on the odd
 //!    pairs, which had no part in the choice, with a bootstrap over queries and retrainings.
 //!
+//! With earlier checkpoints of the same training, the same is measured with the mean of every checkpoint's scores, at the damping chosen.
+//!
 //! Beside the paid weights stand the raw sums of influence, the paid weights with the rows' own floors off (what that defence costs), and BM25.
 //! Queries are held-out text, and the model's own answers to the same prompts.
 
@@ -43,6 +45,9 @@ pub const MAX_SUBSETS: usize = 1024;
 pub struct RetrainRequest {
     /// The model's directory.
     pub model: PathBuf,
+    /// Directories of earlier checkpoints of its training: methods are measured also with the mean of all their scores, each query
+    /// asked of each. Empty for the model alone.
+    pub checkpoints: Vec<PathBuf>,
     /// Documents it was trained on.
     pub documents: PathBuf,
     /// Documents by the same owners that it has not seen.
@@ -108,7 +113,7 @@ pub struct RetrainReport {
     pub methods: Vec<LdsOfMethod>,
 }
 
-/// Names of the methods, in the order of [`Totals::methods`].
+/// Names of the methods, in the order of [`Run::totals`], BM25 last.
 const METHODS: [&str; 4] = [
     "influence: paid weights",
     "influence: paid weights, own floors off",
@@ -181,10 +186,15 @@ struct Half {
     quality: Vec<f64>,
 }
 
+/// Of every query, of every owner.
+type Totals = Vec<Vec<f64>>;
+
 struct Run<'a> {
     ctx: &'a Ctx,
     request: &'a RetrainRequest,
     loaded: Loaded,
+    /// Earlier checkpoints.
+    checkpoints: Vec<Loaded>,
     documents: Documents,
     tokens: Vec<Vec<u32>>,
     /// Held-out ones, then own answers.
@@ -239,22 +249,36 @@ impl Run<'_> {
         Ok(trainer.into_model().0)
     }
 
-    /// Totals of every owner: `[method][query][owner]`, BM25 left empty.
-    fn totals(&self, stream: &Stream, damping: usize) -> Result<[Vec<Vec<f64>>; 3], CommandError> {
+    /// Totals of every owner: `[method][query][owner]`, BM25 left out. Scores are the model's own, or the mean over it and its earlier
+    /// checkpoints.
+    fn totals(&self, stream: &Stream, damping: usize, mean: bool) -> Result<[Totals; 3], CommandError> {
         let unit_tokens = self.unit_tokens() as u32;
         let options = Options { damping, unit_tokens, ..self.request.options };
         let Options { rank, own_floor_percent, floor_percent, .. } = options;
-        let name = format!("cache-{damping}-{rank}-{own_floor_percent}-{floor_percent}");
-        let folder = self.request.folder.join(name);
-        let language = Language::new(&self.loaded.model);
-        let cache = build(self.ctx, &language, &stream.units(), &options, &folder, &mut |_| {})?;
-        let mut totals: [Vec<Vec<f64>>; 3] = Default::default();
+        let models = std::iter::once(&self.loaded).chain(self.checkpoints.iter().filter(|_| mean));
+        let languages: Vec<Language<'_>> = models.map(|loaded| Language::new(&loaded.model)).collect();
+        let mut caches = Vec::with_capacity(languages.len());
+        for (number, language) in languages.iter().enumerate() {
+            let name = format!("cache-{damping}-{rank}-{own_floor_percent}-{floor_percent}-{number}");
+            let folder = self.request.folder.join(name);
+            caches.push(build(self.ctx, language, &stream.units(), &options, &folder, &mut |_| {})?);
+        }
+        let mut totals: [Totals; 3] = Default::default();
+        let (cache, share) = (&caches[0], 1.0 / caches.len() as f64);
         for query in &self.queries {
-            let scores = score(self.ctx, &cache, &language, &query.example, &[])?;
-            totals[0].push(self.paid(&cache, &cache.payable(scores.total()))?);
-            totals[1].push(self.paid(&cache, scores.total())?);
-            totals[2]
-                .push(self.by_owner(scores.total().iter().zip(cache.units()).map(|(s, u)| (u.owner, *s))));
+            let mut sums = vec![0.0; stream.metas.len()];
+            let mut payable = sums.clone();
+            for (cache, language) in caches.iter().zip(&languages) {
+                let scores = score(self.ctx, cache, language, &query.example, &[])?;
+                let add = |to: &mut [f64], scores: &[f64]| {
+                    to.iter_mut().zip(scores).for_each(|(to, score)| *to += score * share);
+                };
+                add(&mut sums, scores.total());
+                add(&mut payable, &cache.payable(scores.total()));
+            }
+            totals[0].push(self.paid(cache, &payable)?);
+            totals[1].push(self.paid(cache, &sums)?);
+            totals[2].push(self.by_owner(sums.iter().zip(cache.units()).map(|(s, u)| (u.owner, *s))));
         }
         Ok(totals)
     }
@@ -278,7 +302,7 @@ impl Run<'_> {
         totals
     }
 
-    fn bm25(&self, stream: &Stream) -> Vec<Vec<f64>> {
+    fn bm25(&self, stream: &Stream) -> Totals {
         let terms: Vec<&[u32]> =
             stream.metas.iter().map(|(row, _)| &stream.packed[*row].example.tokens[..]).collect();
         let index = Bm25::new(&terms);
@@ -322,6 +346,14 @@ pub fn retrain(
         return Err(CommandError::Dampings(DAMPING_GRID.len()));
     }
     let loaded = load(&request.model, None)?;
+    let checkpoints =
+        request.checkpoints.iter().map(|folder| load(folder, None)).collect::<Result<Vec<_>, _>>()?;
+    if let Some(place) = checkpoints.iter().position(|other| other.model.config != loaded.model.config) {
+        return Err(CommandError::Model {
+            path: request.checkpoints[place].clone(),
+            reason: "not a checkpoint of this model's training: its architecture differs".into(),
+        });
+    }
     let documents = data::documents(&request.documents)?;
     if documents.owners.len() < 4 {
         return Err(CommandError::FewOwners(documents.owners.len()));
@@ -333,7 +365,7 @@ pub fn retrain(
     let first_own = queries.len();
     queries.extend(own_answers(ctx, &loaded, &queries)?);
     let tokens = documents.list.iter().map(|d| loaded.encode(&d.text)).collect::<Result<_, _>>()?;
-    let run = Run { ctx, request, loaded, documents, tokens, queries, held_out: first_own };
+    let run = Run { ctx, request, loaded, checkpoints, documents, tokens, queries, held_out: first_own };
     let mut halves = vec![];
     for number in 0..subsets {
         halves.push(run.half(number)?);
@@ -345,9 +377,9 @@ pub fn retrain(
     let (choosing, reporting) = (part(0), part(1));
     let stream = Stream::new(&run.tokens, &run.documents, run.unit_tokens(), |_| true);
     let mut tried = vec![];
-    let mut best: Option<(DampingReport, [Vec<Vec<f64>>; 3])> = None;
+    let mut best: Option<(DampingReport, [Totals; 3])> = None;
     for damping in &request.dampings {
-        let totals = run.totals(&stream, *damping)?;
+        let totals = run.totals(&stream, *damping, false)?;
         let lds = run.lds(&totals[0], &choosing, 0..run.queries.len())?;
         let report = DampingReport { damping: *damping, ratio: DAMPING_GRID[*damping], lds };
         tried.push(report);
@@ -357,10 +389,18 @@ pub fn retrain(
     }
     let (chosen, totals) = best.ok_or(CommandError::Dampings(DAMPING_GRID.len()))?;
     let of_bm25 = run.bm25(&stream);
+    let mut named: Vec<(String, &Totals)> =
+        METHODS.iter().map(|name| name.to_string()).zip(totals.iter().chain([&of_bm25])).collect();
+    let means;
+    if !run.checkpoints.is_empty() {
+        means = run.totals(&stream, chosen.damping, true)?;
+        let of = |name: &&str| format!("{name}, mean over {} checkpoints", run.checkpoints.len() + 1);
+        named.extend(METHODS.iter().map(|name| of(name)).zip(&means));
+    }
     let mut methods = vec![];
-    for (method, totals) in METHODS.iter().zip(totals.iter().chain([&of_bm25])) {
+    for (method, totals) in named {
         methods.push(LdsOfMethod {
-            method: (*method).into(),
+            method,
             held_out: run.lds(totals, &reporting, 0..run.held_out)?,
             own_answers: run.lds(totals, &reporting, run.held_out..run.queries.len())?,
         });

@@ -3,8 +3,8 @@
 use super::activations::LayerActivations;
 use crate::config::Config;
 use ops::{
-    AttentionGrad, AttentionSeq, AttentionShape, Ctx, Examples, KeysValues, KvCache, attention_bwd,
-    attention_fwd,
+    AttentionGrad, AttentionSeq, AttentionShape, Ctx, Examples, KeysValues, KvCache, QkvGradients,
+    attention_bwd, attention_fwd,
 };
 
 /// One layer of a sequence that is being generated, the new keys and values not yet kept.
@@ -104,10 +104,9 @@ pub(super) fn attend_bwd(
     examples: Examples<'_>,
     acts: &LayerActivations,
     dattended: &[f32],
-    dqkv: &mut [f32],
-    scratch: &mut Vec<f32>,
+    mut dqkv: &mut [f32],
 ) {
-    let (q, kv, rows) = (config.query_width(), config.kv_width(), examples.rows());
+    let (q, kv) = (config.query_width(), config.kv_width());
     let ld = q + 2 * kv;
     let shape = AttentionShape {
         heads: config.heads,
@@ -118,18 +117,10 @@ pub(super) fn attend_bwd(
         ldkv: ld,
         ldo: q,
     };
-    // The three gradients are written to buffers of their own (interleaved rows cannot be borrowed apart), each with the stride
-    // of what it is a gradient of.
-    super::activations::fit(scratch, 3 * rows * ld);
-    let (mut dq, rest) = scratch.split_at_mut(rows * ld);
-    let (mut dk, mut dv) = rest.split_at_mut(rows * ld);
     let mut seqs = Vec::with_capacity(examples.count());
     for range in examples.ranges() {
-        let n = range.len() * ld;
-        let (this_dq, rest_dq) = std::mem::take(&mut dq).split_at_mut(n);
-        let (this_dk, rest_dk) = std::mem::take(&mut dk).split_at_mut(n);
-        let (this_dv, rest_dv) = std::mem::take(&mut dv).split_at_mut(n);
-        (dq, dk, dv) = (rest_dq, rest_dk, rest_dv);
+        let (this, rest) = std::mem::take(&mut dqkv).split_at_mut(range.len() * ld);
+        dqkv = rest;
         if range.is_empty() {
             continue;
         }
@@ -141,19 +132,8 @@ pub(super) fn attend_bwd(
             v: &qkv[q + kv..],
             stats: &acts.attention_stats[range.start * config.heads * 2..range.end * config.heads * 2],
             dout: &dattended[range.start * q..range.end * q],
-            dq: this_dq,
-            dk: this_dk,
-            dv: this_dv,
+            gradients: QkvGradients::Joined(this),
         });
     }
     attention_bwd(ctx, &shape, &mut seqs);
-    drop(seqs);
-    let (dq, rest) = scratch.split_at(rows * ld);
-    let (dk, dv) = rest.split_at(rows * ld);
-    for (i, out) in dqkv[..rows * ld].chunks_exact_mut(ld).enumerate() {
-        let at = i * ld;
-        out[..q].copy_from_slice(&dq[at..at + q]);
-        out[q..q + kv].copy_from_slice(&dk[at..at + kv]);
-        out[q + kv..].copy_from_slice(&dv[at..at + kv]);
-    }
 }

@@ -190,7 +190,7 @@ impl Pass<'_, '_, '_, '_> {
         let scratch = Scratch { contiguous, rank };
         self.linear(&block.output, layer, &layer.attended, residual, d, attended, false, scratch);
         self.hooks.op(Some(index), "attention output gradient", attended);
-        attend_bwd(&self.ctx, config, self.examples, layer, attended, qkv, contiguous);
+        attend_bwd(&self.ctx, config, self.examples, layer, attended, qkv);
         self.turn_back(block, layer, batch, rope, qkv);
         self.hooks.op(Some(index), "query key value gradient", qkv);
         for (i, (linear, column)) in block.projections.iter().enumerate() {

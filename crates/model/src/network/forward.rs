@@ -10,8 +10,8 @@ use crate::layout::{Block, FeedForward, Linear, Norm};
 use crate::taps::Hooks;
 use crate::weights::Model;
 use ops::{
-    Ctx, RopePairs, RopeTable, add_bias, embedding_fwd, gelu_fwd, layer_norm_fwd, rms_norm_fwd, rope_fwd,
-    swiglu_fwd,
+    Ctx, RopePairs, RopeTable, add_bias, copy, embedding_fwd, gelu_fwd, layer_norm_fwd, rms_norm_fwd,
+    rope_fwd, swiglu_fwd,
 };
 
 /// Token (and position) embeddings of rows.
@@ -88,7 +88,7 @@ pub(crate) fn layer_forward(
     attend(ctx, config, sequences, acts);
     hooks.op(layer, "attention", &acts.attended);
 
-    acts.middle.copy_from_slice(&acts.input);
+    copy(ctx, &acts.input, &mut acts.middle);
     let weighted = |linear: &Linear| (parameters.linear(linear), linear.bias.map(|b| parameters.tensor(b)));
     let (weight, bias) = weighted(&block.output);
     let (x, y, kept) = (&acts.attended, &mut acts.middle, &mut acts.lora);
@@ -121,7 +121,7 @@ pub(crate) fn layer_forward(
         }
     };
     hooks.op(layer, "feed-forward activation", &acts.active);
-    out.copy_from_slice(&acts.middle);
+    copy(ctx, &acts.middle, out);
     let (weight, bias) = weighted(down);
     linear_fwd(ctx, weight, bias, down, adapters, rows, &acts.active, out, true, &mut acts.lora);
     hooks.op(layer, "feed-forward down", out);

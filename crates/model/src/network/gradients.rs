@@ -21,8 +21,8 @@ impl Gradients {
     }
 
     /// Sets every element to +0.
-    pub fn clear(&mut self) {
-        self.weights.clear();
+    pub fn clear(&mut self, ctx: &Ctx) {
+        self.weights.clear(ctx);
         if let Some((_, head)) = &mut self.tied_head {
             head.fill(0.0);
         }

@@ -296,7 +296,7 @@ impl Trainer {
         let scale = LossScale::Times(1.0 / targets.max(1) as f32);
         let mut rows = Vec::new();
         if let Some(g) = &mut self.gradients {
-            g.clear();
+            g.clear(&self.ctx);
         }
         if let Some(g) = &mut self.adapter_gradients {
             g.clear();

@@ -102,6 +102,10 @@ enum Action {
         /// Where retrainings are kept; a run that was cut off goes on
         #[arg(long, value_name = "FOLDER", default_value = "retrained")]
         work: PathBuf,
+        /// An earlier checkpoint of the same training (may be given again): retrainings are compared also with the mean of all
+        /// checkpoints' scores
+        #[arg(long = "checkpoint", value_name = "DIR", requires = "retrain")]
+        checkpoints: Vec<PathBuf>,
         /// Also write a page with pictures
         #[arg(long, value_name = "FILE")]
         html: Option<PathBuf>,
@@ -209,6 +213,7 @@ pub fn run(arguments: Arguments, output: &Output) -> anyhow::Result<()> {
             steps,
             batch,
             work,
+            checkpoints,
             html: page,
         } => {
             let options = Cache::open(&cache)?.commitment().options;
@@ -234,6 +239,7 @@ pub fn run(arguments: Arguments, output: &Output) -> anyhow::Result<()> {
                 Some(subsets) => {
                     let request = RetrainRequest {
                         model,
+                        checkpoints,
                         documents,
                         held_out,
                         folder: work,

@@ -8,8 +8,23 @@ use crate::path::Ctx;
 use crate::threads::{Shared, for_each_task};
 use std::cell::RefCell;
 
-/// One sequence of a batch, from position 0 (training has no cache). Strides as in the forward pass; gradients have
-/// the strides of what they are gradients of.
+/// Where gradients go, with the strides of what they are gradients of.
+#[derive(Debug)]
+pub enum QkvGradients<'a> {
+    /// Each in a slice of its own.
+    Apart {
+        /// Of the queries.
+        dq: &'a mut [f32],
+        /// Of the keys.
+        dk: &'a mut [f32],
+        /// Of the values.
+        dv: &'a mut [f32],
+    },
+    /// A row holds those of all query heads, then of all keys, then of all values; both strides are the row's.
+    Joined(&'a mut [f32]),
+}
+
+/// One sequence of a batch, from position 0 (training has no cache). Strides as in the forward pass.
 #[derive(Debug)]
 pub struct AttentionGrad<'a> {
     /// Rows of queries, keys and values.
@@ -24,12 +39,8 @@ pub struct AttentionGrad<'a> {
     pub stats: &'a [f32],
     /// Gradient of the output, stride `ldo`.
     pub dout: &'a [f32],
-    /// Receives the gradient of the queries.
-    pub dq: &'a mut [f32],
-    /// Receives the gradient of the keys.
-    pub dk: &'a mut [f32],
-    /// Receives the gradient of the values.
-    pub dv: &'a mut [f32],
+    /// Receives the gradients.
+    pub gradients: QkvGradients<'a>,
 }
 
 // Scores to probabilities, with the forward pass's statistics: the same operations, so the same bits.
@@ -63,9 +74,32 @@ struct Job<'a> {
     v: &'a [f32],
     stats: &'a [f32],
     dout: &'a [f32],
-    dq: Shared<f32>,
-    dk: Shared<f32>,
-    dv: Shared<f32>,
+    dq: Place,
+    dk: Place,
+    dv: Place,
+}
+
+/// A gradient from an element of a slice on.
+#[derive(Clone, Copy)]
+struct Place {
+    slice: Shared<f32>,
+    first: usize,
+}
+
+impl Place {
+    /// # Safety
+    /// As for [`Shared::range`].
+    unsafe fn clear(&self, start: usize, len: usize) {
+        // SAFETY: by the caller's promise.
+        unsafe { self.slice.range(self.first + start, self.first + start + len) }.fill(0.0);
+    }
+
+    /// # Safety
+    /// As for [`Shared::strided`].
+    unsafe fn strided(&self, at: usize, rows: usize, cols: usize, ld: usize) -> Out {
+        // SAFETY: by the caller's promise.
+        unsafe { self.slice.strided(self.first + at, rows, cols, ld) }
+    }
 }
 
 /// Gradients of every sequence; each writes its `dq`, `dk` and `dv`.
@@ -83,24 +117,30 @@ pub fn attention_bwd(ctx: &Ctx, shape: &AttentionShape, seqs: &mut [AttentionGra
                 span(s.rows, shape.ldkv, narrow),
                 span(s.rows, shape.ldo, wide),
             );
-            assert!(s.q.len() >= q && s.dq.len() >= q, "attention_bwd: q and dq hold {} rows", s.rows);
-            assert!(s.k.len() >= kv && s.dk.len() >= kv, "attention_bwd: k and dk hold {} rows", s.rows);
-            assert!(s.v.len() >= kv && s.dv.len() >= kv, "attention_bwd: v and dv hold {} rows", s.rows);
+            assert!(s.q.len() >= q, "attention_bwd: q holds {} rows", s.rows);
+            assert!(s.k.len() >= kv, "attention_bwd: k holds {} rows", s.rows);
+            assert!(s.v.len() >= kv, "attention_bwd: v holds {} rows", s.rows);
+            let [dq, dk, dv] = match &mut s.gradients {
+                QkvGradients::Apart { dq, dk, dv } => {
+                    assert!(dq.len() >= q, "attention_bwd: dq holds {} rows", s.rows);
+                    assert!(dk.len() >= kv, "attention_bwd: dk holds {} rows", s.rows);
+                    assert!(dv.len() >= kv, "attention_bwd: dv holds {} rows", s.rows);
+                    [dq, dk, dv].map(|slice| Place { slice: Shared::new(slice), first: 0 })
+                }
+                QkvGradients::Joined(all) => {
+                    let row = wide + 2 * narrow;
+                    let fits = shape.ldq == shape.ldkv && shape.ldq >= row;
+                    assert!(fits, "attention_bwd: one stride that holds queries, keys and values");
+                    assert!(all.len() >= span(s.rows, shape.ldq, row), "attention_bwd: {} rows", s.rows);
+                    let slice = Shared::new(all);
+                    [0, wide, wide + narrow].map(|first| Place { slice, first })
+                }
+            };
             assert!(
                 s.dout.len() >= o && s.stats.len() == shape.heads * s.rows * 2,
                 "attention_bwd: dout and stats"
             );
-            Job {
-                rows: s.rows,
-                q: s.q,
-                k: s.k,
-                v: s.v,
-                stats: s.stats,
-                dout: s.dout,
-                dq: Shared::new(s.dq),
-                dk: Shared::new(s.dk),
-                dv: Shared::new(s.dv),
-            }
+            Job { rows: s.rows, q: s.q, k: s.k, v: s.v, stats: s.stats, dout: s.dout, dq, dk, dv }
         })
         .collect();
     for_each_task(ctx, jobs.len() * shape.kv_heads, |t| {
@@ -116,8 +156,8 @@ fn kv_head(ctx: &Ctx, shape: &AttentionShape, job: &Job<'_>, kv: usize, scratch:
         let at = r * ldkv + kv * d;
         // SAFETY: a key/value head's columns belong to one task.
         unsafe {
-            job.dk.range(at, at + d).fill(0.0);
-            job.dv.range(at, at + d).fill(0.0);
+            job.dk.clear(at, d);
+            job.dv.clear(at, d);
         }
     }
     if job.rows == 0 {
@@ -160,7 +200,7 @@ fn kv_head(ctx: &Ctx, shape: &AttentionShape, job: &Job<'_>, kv: usize, scratch:
             let at = row * shape.ldq + head * d;
             for r in 0..rows {
                 // SAFETY: a head's columns of dq belong to one task.
-                unsafe { job.dq.range(at + r * shape.ldq, at + r * shape.ldq + d) }.fill(0.0);
+                unsafe { job.dq.clear(at + r * shape.ldq, d) };
             }
             // SAFETY: as above.
             let dq = unsafe { job.dq.strided(at, rows, d, shape.ldq) };

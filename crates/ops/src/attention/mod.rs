@@ -18,7 +18,7 @@ mod backward;
 mod cache;
 mod forward;
 
-pub use backward::{AttentionGrad, attention_bwd};
+pub use backward::{AttentionGrad, QkvGradients, attention_bwd};
 pub use cache::KvCache;
 pub use forward::{AttentionSeq, KeysValues, attention_fwd};
 

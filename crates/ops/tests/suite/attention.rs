@@ -3,7 +3,8 @@
 use crate::data::{assert_same, contexts, numbers};
 use crate::reference;
 use ops::{
-    AttentionGrad, AttentionSeq, AttentionShape, Ctx, KeysValues, KvCache, attention_bwd, attention_fwd,
+    AttentionGrad, AttentionSeq, AttentionShape, Ctx, KeysValues, KvCache, QkvGradients, attention_bwd,
+    attention_fwd,
 };
 
 fn shape(heads: usize, kv_heads: usize, head_dim: usize) -> AttentionShape {
@@ -100,9 +101,7 @@ fn gradients_agree_with_finite_differences() {
             v: &v,
             stats: &stats,
             dout: &dout,
-            dq: &mut dq,
-            dk: &mut dk,
-            dv: &mut dv,
+            gradients: QkvGradients::Apart { dq: &mut dq, dk: &mut dk, dv: &mut dv },
         }],
     );
     let loss = |q: &[f32], k: &[f32], v: &[f32]| -> f64 {
@@ -226,14 +225,46 @@ fn attention_gradients_equal_the_reference() {
                     v: &v,
                     stats: &stats,
                     dout: &dout,
-                    dq: &mut dq,
-                    dk: &mut dk,
-                    dv: &mut dv,
+                    gradients: QkvGradients::Apart { dq: &mut dq, dk: &mut dk, dv: &mut dv },
                 }],
             );
             assert_same("dq", &dq, &want_dq);
             assert_same("dk", &dk, &want_dk);
             assert_same("dv", &dv, &want_dv);
+        }
+    }
+}
+
+#[test]
+fn joined_gradients_are_those_apart() {
+    let (rows, heads, kv_heads, d) = (130, 4, 2, 8);
+    let (wide, narrow) = (heads * d, kv_heads * d);
+    let ld = wide + 2 * narrow + 3;
+    let s = AttentionShape { heads, kv_heads, head_dim: d, scale: 0.3, ldq: ld, ldkv: ld, ldo: wide };
+    let (qkv, dout) = (numbers(1, rows * ld), numbers(2, rows * wide));
+    let (k, v) = (&qkv[wide..], &qkv[wide + narrow..]);
+    let (mut out, mut stats) = (vec![0f32; rows * wide], vec![0f32; heads * rows * 2]);
+    let kv = KeysValues::Rows { k, v };
+    let forward = AttentionSeq { start: 0, rows, q: &qkv, kv, out: &mut out, stats: Some(&mut stats) };
+    attention_fwd(&Ctx::single(), &s, &mut [forward]);
+    let backward = |ctx: &Ctx, gradients: QkvGradients<'_>| {
+        let grad = AttentionGrad { rows, q: &qkv, k, v, stats: &stats, dout: &dout, gradients };
+        attention_bwd(ctx, &s, &mut [grad]);
+    };
+    let mut apart = [(); 3].map(|()| vec![0f32; rows * ld]);
+    let [dq, dk, dv] = &mut apart;
+    backward(&Ctx::single(), QkvGradients::Apart { dq, dk, dv });
+    for ctx in contexts() {
+        let mut joined = vec![f32::NAN; rows * ld];
+        backward(&ctx, QkvGradients::Joined(&mut joined));
+        for (row, joined) in joined.chunks(ld).enumerate() {
+            let mut first = 0;
+            for (apart, width) in apart.iter().zip([wide, narrow, narrow]) {
+                let expected = &apart[row * ld..][..width];
+                assert_same(&format!("{ctx:?} row {row}"), &joined[first..first + width], expected);
+                first += width;
+            }
+            assert!(joined[first..].iter().all(|x| x.is_nan()), "what is not a gradient stays");
         }
     }
 }

@@ -360,9 +360,7 @@ pub fn case(kind: OpKind, ctx: &Ctx) -> Case {
                     v: &v,
                     stats: &stats,
                     dout: &bo,
-                    dq: &mut dq,
-                    dk: &mut dk,
-                    dv: &mut dv,
+                    gradients: QkvGradients::Apart { dq: &mut dq, dk: &mut dk, dv: &mut dv },
                 }],
             );
             let stacked: Vec<f32> = (0..2 * rows * d)
