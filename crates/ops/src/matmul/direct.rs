@@ -130,13 +130,17 @@ fn strip<const M: usize, const W: usize>(
     set: bool,
 ) {
     let mut acc = [[0f32; W]; M];
-    let rows: [&[f32]; M] = std::array::from_fn(|i| &x[(first + i) * ldx..][..k_len]);
+    // Of a known length: no bounds are checked between the products.
+    let mut factors = [[0f32; K_BLOCK]; M];
+    for (i, factors) in factors.iter_mut().enumerate() {
+        factors[..k_len].copy_from_slice(&x[(first + i) * ldx..][..k_len]);
+    }
     let mut at = j;
     for q in 0..k_len {
         let row: &[f32; W] = b[at..at + W].try_into().expect("W long");
         fetch_ahead::<W>(b.as_ptr().wrapping_add(at.wrapping_add(ldb.wrapping_mul(AHEAD))));
         for i in 0..M {
-            let factor = rows[i][q];
+            let factor = factors[i][q];
             for l in 0..W {
                 acc[i][l] = factor.mul_add(row[l], acc[i][l]);
             }
