@@ -394,8 +394,8 @@ pub fn retrain(
     let means;
     if !run.checkpoints.is_empty() {
         means = run.totals(&stream, chosen.damping, true)?;
-        let of = |name: &&str| format!("{name}, mean over {} checkpoints", run.checkpoints.len() + 1);
-        named.extend(METHODS.iter().map(|name| of(name)).zip(&means));
+        let of = |name: &'static str| format!("{name}, mean over {} checkpoints", run.checkpoints.len() + 1);
+        named.extend(METHODS.into_iter().map(of).zip(&means));
     }
     let mut methods = vec![];
     for (method, totals) in named {
