@@ -9,6 +9,7 @@ use alloy_primitives::Address;
 use anyhow::Context as _;
 use attribution::shares::NOVELTY_ONE;
 use axum::Router;
+use compute::AnswerId;
 use explorer::source::{Answer, Answers, Item, ItemShare, Owed, Rpc, Segment, Source, SourceError};
 use futures::future::BoxFuture;
 use primitives::Amount;
@@ -117,10 +118,8 @@ pub const PRIVATE_PROMPT: &str = "A question that its payer keeps";
 
 /// What the operator at `api` publishes of an answer, if it knows it.
 pub async fn published(api: &str, id: &str) -> Result<Option<Value>, String> {
-    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
-    if id.is_empty() || !id.chars().all(plain) {
-        return Ok(None);
-    }
+    // What cannot be an id is not asked for: the operator would refuse it, which is no failure of the operator's.
+    let Ok(id) = id.parse::<AnswerId>() else { return Ok(None) };
     saved::find(api, &format!("/v1/attributions/{id}")).await.map_err(|error| format!("{error:#}"))
 }
 
@@ -256,19 +255,21 @@ mod tests {
     async fn an_unknown_answer_is_told_from_an_operator_that_is_away_or_fails() {
         let refused = (StatusCode::NOT_FOUND, Json(json!({ "error": { "message": "no such answer" } })));
         let failed = (StatusCode::INTERNAL_SERVER_ERROR, Json(json!({ "error": { "message": "the disk" } })));
+        let [known, failing, unknown] = ["a", "b", "c"].map(|digit| digit.repeat(32));
         let router = Router::new()
-            .route("/v1/attributions/known", get(async || Json(json!({ "text": "said" }))))
-            .route("/v1/attributions/failed", get(async || failed))
+            .route(&format!("/v1/attributions/{known}"), get(async || Json(json!({ "text": "said" }))))
+            .route(&format!("/v1/attributions/{failing}"), get(async || failed))
             .fallback(async || refused);
         let address = serve(SocketAddr::from(([127, 0, 0, 1], 0)), router).await.expect("serves");
         let api = format!("http://{address}/");
-        assert_eq!(published(&api, "known").await, Ok(Some(json!({ "text": "said" }))));
-        assert_eq!(published(&api, "unknown").await, Ok(None));
-        assert!(published(&api, "failed").await.expect_err("fails").contains("the disk"));
-        // What cannot be an id is not asked for.
-        assert_eq!(published(&api, "../batches").await, Ok(None));
+        assert_eq!(published(&api, &known).await, Ok(Some(json!({ "text": "said" }))));
+        assert_eq!(published(&api, &unknown).await, Ok(None));
+        assert!(published(&api, &failing).await.expect_err("fails").contains("the disk"));
+        for no_id in ["../batches", "zz", ""] {
+            assert_eq!(published("http://nobody.invalid", no_id).await, Ok(None));
+        }
         let free = std::net::TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a port");
-        let away = published(&format!("http://{free}"), "known").await.expect_err("nobody is there");
+        let away = published(&format!("http://{free}"), &known).await.expect_err("nobody is there");
         assert!(away.contains("no operator answers"), "{away}");
         assert!(owed(&format!("http://{free}"), Address::ZERO).await.is_err());
     }
