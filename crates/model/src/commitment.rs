@@ -64,7 +64,7 @@ pub fn tile_leaf(shape: &[usize], data: &[f32], index: usize) -> B256 {
     let (_, cols) = matrix(shape, data.len());
     let place = tile_place(shape, index);
     if place.columns == cols && cfg!(target_endian = "little") {
-        // Whole rows lie side by side as they are hashed. Only a vector's last row can end early.
+        // Whole rows lie side by side as they are hashed.
         let start = place.row * cols;
         let end = (start + place.rows * cols).min(data.len());
         return hash(Domain::Tile, bytemuck::cast_slice(&data[start..end]));
@@ -73,12 +73,14 @@ pub fn tile_leaf(shape: &[usize], data: &[f32], index: usize) -> B256 {
     let mut n = 0;
     for row in place.row..place.row + place.rows {
         let at = row * cols + place.column;
+        // Only a vector's last row can end early.
+        let end = (at + place.columns).min(data.len());
         // A known length is copied without a call.
-        match (tile[n..].first_chunk_mut::<TILE>(), data[at..].first_chunk::<TILE>()) {
-            (Some(to), Some(from)) if place.columns == TILE => *to = *from,
-            _ => tile[n..n + place.columns].copy_from_slice(&data[at..at + place.columns]),
+        match (tile[n..].first_chunk_mut::<TILE>(), data[at..end].first_chunk::<TILE>()) {
+            (Some(to), Some(from)) => *to = *from,
+            _ => tile[n..n + end - at].copy_from_slice(&data[at..end]),
         }
-        n += place.columns;
+        n += end - at;
     }
     #[cfg(target_endian = "big")]
     tile.iter_mut().for_each(|v| *v = f32::from_bits(v.to_bits().swap_bytes()));

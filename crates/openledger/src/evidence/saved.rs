@@ -145,34 +145,43 @@ pub async fn published(id: &str, api: &str) -> anyhow::Result<Value> {
 
 /// Reads a JSON document of the operator's API.
 pub async fn get(api: &str, path: &str) -> anyhow::Result<Value> {
-    let (status, body) = fetch(api, path).await?;
-    if !status.is_success() {
-        bail!("{api}{path}: {}", body["error"]["message"].as_str().unwrap_or("no reason given"));
-    }
-    Ok(body)
+    Reply::fetch(api, path).await?.accept()
 }
 
 /// As [`get`]; `None` when the operator says that there is none.
 pub async fn find(api: &str, path: &str) -> anyhow::Result<Option<Value>> {
-    let (status, body) = fetch(api, path).await?;
-    match status {
-        StatusCode::NOT_FOUND => Ok(None),
-        status if status.is_success() => Ok(Some(body)),
-        _ => bail!("{api}{path}: {}", body["error"]["message"].as_str().unwrap_or("no reason given")),
-    }
+    let reply = Reply::fetch(api, path).await?;
+    if reply.status == StatusCode::NOT_FOUND { Ok(None) } else { reply.accept().map(Some) }
 }
 
-async fn fetch(api: &str, path: &str) -> anyhow::Result<(StatusCode, Value)> {
-    let url = format!("{}{path}", api.trim_end_matches('/'));
-    let http = reqwest::Client::builder().timeout(PATIENCE).build()?;
-    let response = http.get(&url).send().await.with_context(|| {
-        format!("no operator answers at {api}; pass --api, or a file with the saved answer")
-    })?;
-    let status = response.status();
-    let body = bounded(response, MAX_FILE_BYTES).await.with_context(|| url.clone())?;
-    let body =
-        serde_json::from_slice(&body).with_context(|| format!("{url} answered {status} without JSON"))?;
-    Ok((status, body))
+/// What an operator answered.
+struct Reply {
+    url: String,
+    status: StatusCode,
+    body: Value,
+}
+
+impl Reply {
+    async fn fetch(api: &str, path: &str) -> anyhow::Result<Reply> {
+        let url = format!("{}{path}", api.trim_end_matches('/'));
+        let http = reqwest::Client::builder().timeout(PATIENCE).build()?;
+        let response = http.get(&url).send().await.with_context(|| {
+            format!("no operator answers at {api}; pass --api, or a file with the saved answer")
+        })?;
+        let status = response.status();
+        let body = bounded(response, MAX_FILE_BYTES).await.with_context(|| url.clone())?;
+        let body =
+            serde_json::from_slice(&body).with_context(|| format!("{url} answered {status} without JSON"))?;
+        Ok(Reply { url, status, body })
+    }
+
+    fn accept(self) -> anyhow::Result<Value> {
+        let Reply { url, status, body } = self;
+        if !status.is_success() {
+            bail!("{url}: {}", body["error"]["message"].as_str().unwrap_or("no reason given"));
+        }
+        Ok(body)
+    }
 }
 
 /// The published part, for tests and callers that have nothing else.

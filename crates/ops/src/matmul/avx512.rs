@@ -19,13 +19,29 @@ const AHEAD: usize = 24;
 /// Columns of B that a panel of A passes over before the next does: 480 KiB of packed B.
 const SWEEP_COLS: usize = 480;
 
-macro_rules! tiles {
-    ($tile:ident $type:ty: $($rows:literal)*) => { [$($tile::<$rows> as $type),*] };
-}
+/// Where [`fold`] reads from: A packed; A row by row; A row by row and B from memory, not from the second cache.
+const PACKED_A: u8 = 0;
+const ROWS_IN_PLACE: u8 = 1;
+const STREAMED: u8 = 2;
 
-static TILES: [Tile; ROWS] = tiles!(tile Tile: 1 2 3 4 5 6 7 8);
-static ROWS_TILES: [RowsTile; ROWS] = tiles!(rows_tile RowsTile: 1 2 3 4 5 6 7 8);
-static STREAM_TILES: [RowsTile; ROWS] = tiles!(stream_tile RowsTile: 1 2 3 4 5 6 7 8);
+static TILES: [Tile; ROWS] =
+    [tile::<1>, tile::<2>, tile::<3>, tile::<4>, tile::<5>, tile::<6>, tile::<7>, tile::<8>];
+static ROWS_TILES: [RowsTile; ROWS] = rows_tiles::<ROWS_IN_PLACE>();
+static STREAM_TILES: [RowsTile; ROWS] = rows_tiles::<STREAMED>();
+
+/// Tiles of one to eight rows that read A in place.
+const fn rows_tiles<const FROM: u8>() -> [RowsTile; ROWS] {
+    [
+        rows_tile::<1, FROM>,
+        rows_tile::<2, FROM>,
+        rows_tile::<3, FROM>,
+        rows_tile::<4, FROM>,
+        rows_tile::<5, FROM>,
+        rows_tile::<6, FROM>,
+        rows_tile::<7, FROM>,
+        rows_tile::<8, FROM>,
+    ]
+}
 
 pub(super) static KERNELS: Kernels = Kernels {
     tiles: &TILES,
@@ -53,19 +69,30 @@ unsafe fn tile<const R: usize>(
     cols: usize,
     set: bool,
 ) {
-    debug_assert_eq!(group, COLS);
     // SAFETY: by the caller's promise above.
-    unsafe {
-        match cols {
-            0..=16 => fold::<R, 1, PACKED_A>(k_len, a, 0, b, c, ldc, cols, set),
-            17..=32 => fold::<R, 2, PACKED_A>(k_len, a, 0, b, c, ldc, cols, set),
-            _ => fold::<R, 3, PACKED_A>(k_len, a, 0, b, c, ldc, cols, set),
-        }
-    }
+    unsafe { by_width::<R, PACKED_A>(k_len, a, 0, b, group, c, ldc, cols, set) }
 }
 
 #[target_feature(enable = "avx512f")]
-unsafe fn rows_tile<const R: usize>(
+unsafe fn rows_tile<const R: usize, const FROM: u8>(
+    k_len: usize,
+    a: *const f32,
+    lda: usize,
+    b: *const f32,
+    group: usize,
+    c: *mut f32,
+    ldc: usize,
+    cols: usize,
+    set: bool,
+) {
+    // SAFETY: by the caller's promise above.
+    unsafe { by_width::<R, FROM>(k_len, a, lda, b, group, c, ldc, cols, set) }
+}
+
+/// Folds no more vectors than there are columns for.
+#[inline]
+#[target_feature(enable = "avx512f")]
+unsafe fn by_width<const R: usize, const FROM: u8>(
     k_len: usize,
     a: *const f32,
     lda: usize,
@@ -80,40 +107,12 @@ unsafe fn rows_tile<const R: usize>(
     // SAFETY: by the caller's promise above.
     unsafe {
         match cols {
-            0..=16 => fold::<R, 1, ROWS_IN_PLACE>(k_len, a, lda, b, c, ldc, cols, set),
-            17..=32 => fold::<R, 2, ROWS_IN_PLACE>(k_len, a, lda, b, c, ldc, cols, set),
-            _ => fold::<R, 3, ROWS_IN_PLACE>(k_len, a, lda, b, c, ldc, cols, set),
+            0..=16 => fold::<R, 1, FROM>(k_len, a, lda, b, c, ldc, cols, set),
+            17..=32 => fold::<R, 2, FROM>(k_len, a, lda, b, c, ldc, cols, set),
+            _ => fold::<R, 3, FROM>(k_len, a, lda, b, c, ldc, cols, set),
         }
     }
 }
-
-#[target_feature(enable = "avx512f")]
-unsafe fn stream_tile<const R: usize>(
-    k_len: usize,
-    a: *const f32,
-    lda: usize,
-    b: *const f32,
-    group: usize,
-    c: *mut f32,
-    ldc: usize,
-    cols: usize,
-    set: bool,
-) {
-    debug_assert_eq!(group, COLS);
-    // SAFETY: by the caller's promise above.
-    unsafe {
-        match cols {
-            0..=16 => fold::<R, 1, STREAMED>(k_len, a, lda, b, c, ldc, cols, set),
-            17..=32 => fold::<R, 2, STREAMED>(k_len, a, lda, b, c, ldc, cols, set),
-            _ => fold::<R, 3, STREAMED>(k_len, a, lda, b, c, ldc, cols, set),
-        }
-    }
-}
-
-/// Where [`fold`] reads from: A packed; A row by row; A row by row and B from memory, not from the second cache.
-const PACKED_A: u8 = 0;
-const ROWS_IN_PLACE: u8 = 1;
-const STREAMED: u8 = 2;
 
 #[inline]
 #[target_feature(enable = "avx512f")]

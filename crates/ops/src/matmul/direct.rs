@@ -64,28 +64,22 @@ multiversion! { fn fold(m: usize, n: usize, k_len: usize, x: &[f32], ldx: usize,
         passes::<32>(m, j, 0, k_len, x, ldx, b, ldb, out, set);
         j += 32;
     }
-    // What is left is the end of a strip whose first columns are done: they are computed again and dropped.
-    let rest = n - j;
-    if rest == 0 {
+    while j + 16 <= n {
+        passes::<16>(m, j, 0, k_len, x, ldx, b, ldb, out, set);
+        j += 16;
+    }
+    if j < n && n >= 16 {
+        // The end of a strip whose first columns are done: they are computed again and dropped.
+        passes::<16>(m, n - 16, 16 - (n - j), k_len, x, ldx, b, ldb, out, set);
         return;
     }
-    match n {
-        32.. if rest > 16 => passes::<32>(m, n - 32, 32 - rest, k_len, x, ldx, b, ldb, out, set),
-        16.. if rest <= 16 => passes::<16>(m, n - 16, 16 - rest, k_len, x, ldx, b, ldb, out, set),
-        _ => {
-            if j + 16 <= n {
-                passes::<16>(m, j, 0, k_len, x, ldx, b, ldb, out, set);
-                j += 16;
-            }
-            if j + 8 <= n {
-                passes::<8>(m, j, 0, k_len, x, ldx, b, ldb, out, set);
-                j += 8;
-            }
-            while j < n {
-                passes::<1>(m, j, 0, k_len, x, ldx, b, ldb, out, set);
-                j += 1;
-            }
-        }
+    if j + 8 <= n {
+        passes::<8>(m, j, 0, k_len, x, ldx, b, ldb, out, set);
+        j += 8;
+    }
+    while j < n {
+        passes::<1>(m, j, 0, k_len, x, ldx, b, ldb, out, set);
+        j += 1;
     }
 } }
 
