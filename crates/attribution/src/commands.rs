@@ -17,7 +17,8 @@ pub use cache::{CacheReport, CacheRequest, cache};
 pub use evaluate::{EvaluateReport, EvaluateRequest, MethodReport, evaluate};
 pub use query::{ContributorReport, QueryReport, QueryRequest, SpanReport, UnitReport, query};
 pub use retrain::{
-    DampingReport, LdsOfMethod, MAX_SUBSETS, MIN_SUBSETS, RetrainReport, RetrainRequest, retrain,
+    Agreement, DampingReport, LdsOfMethod, MAX_SEEDS, MAX_SUBSETS, MIN_SUBSETS, RetrainReport,
+    RetrainRequest, retrain,
 };
 pub use spans::{SpansReport, SpansRequest, spans};
 pub use value::{RowValue, ValueReport, ValueRequest, value};
@@ -77,6 +78,9 @@ pub enum CommandError {
         "{0} retrainings cannot be halved into pairs: choose a multiple of four from {MIN_SUBSETS} to {MAX_SUBSETS}"
     )]
     Subsets(usize),
+    /// No seed, or too many.
+    #[error("{0} models of each half: choose 1 to {MAX_SEEDS}")]
+    Seeds(u64),
     /// No damping, or one that is not in the grid.
     #[error("choose dampings by their indices in the protocol's grid, 0 to {}", .0 - 1)]
     Dampings(usize),

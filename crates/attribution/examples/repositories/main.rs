@@ -2,7 +2,7 @@
 //! contributors. A thin frame around what `openledger attribute cache` and `evaluate --retrain` do: it makes the model first.
 //!
 //! `gather.py /tmp/repositories 32 62000` makes the text; then
-//! `cargo run --release -p attribution --example repositories -- /tmp/repositories /tmp/work [--steps N] [--subsets N] [--layers N] [--width N]
+//! `cargo run --release -p attribution --example repositories -- /tmp/repositories /tmp/work [--steps N] [--subsets N] [--seeds N] [--layers N] [--width N]
 //! [--context N] [--vocabulary N] [--rank N] [--own-floor PERCENT]`. Everything is kept in the work folder, so a run that was cut off goes on.
 
 use anyhow::{Context as _, Result};
@@ -29,6 +29,7 @@ struct Arguments {
     work: PathBuf,
     steps: u64,
     subsets: usize,
+    seeds: u64,
     layers: usize,
     width: usize,
     context: usize,
@@ -45,6 +46,7 @@ fn arguments() -> Result<Arguments> {
         work: path("then a folder to work in")?,
         steps: 400,
         subsets: 16,
+        seeds: 1,
         layers: 2,
         width: 64,
         context: 64,
@@ -56,6 +58,7 @@ fn arguments() -> Result<Arguments> {
         let value = rest.next().with_context(|| format!("{flag} needs a value"))?;
         match flag.as_str() {
             "--steps" => found.steps = value.parse()?,
+            "--seeds" => found.seeds = value.parse()?,
             "--subsets" => found.subsets = value.parse()?,
             "--layers" => found.layers = value.parse()?,
             "--width" => found.width = value.parse()?,
@@ -192,6 +195,7 @@ fn main() -> Result<()> {
         held_out,
         folder: arguments.work.join("retrain"),
         subsets: arguments.subsets,
+        seeds: arguments.seeds,
         steps: arguments.steps / 2,
         batch: BATCH,
         options,

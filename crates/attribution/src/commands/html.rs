@@ -148,10 +148,11 @@ pub fn evaluation(report: &EvaluateReport, retraining: Option<&RetrainReport>) -
             names.iter().map(String::as_str).zip(found.tried.iter().map(|t| t.lds)).collect();
         let _ = write!(
             body,
-            "<h2>Does it predict retraining?</h2><p>{} models trained on half of the contributors. LDS: rank correlation of the sum of shares \
+            "<h2>Does it predict retraining?</h2><p>{} halves of the contributors, {} models trained on each. LDS: rank correlation of the sum of shares \
              over a half with how well a model of that half does. Damping {} was chosen on every other pair of halves; these are the rest.</p>\
              <h3>Held-out text</h3>{}<h3>The model's own answers</h3>{}<h3>Choosing the damping</h3>{}",
             found.subsets,
+            found.seeds,
             found.chosen.ratio,
             bars(&held_out, None),
             bars(&own, None),

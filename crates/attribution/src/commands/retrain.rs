@@ -2,8 +2,9 @@
 //!
 //! # Procedure
 //! 1. N halves of the contributors, complementary in pairs, drawn by the seed.
-//! 2. For each half a model of the same configuration is trained by our own engine on that half's text alone, and the losses of all
-//!    queries under it are kept (`half-NN.json` in the folder; a run that was cut off goes on with the next).
+//! 2. For each half models of the same configuration are trained by our own engine on that half's text alone, one for each seed (of weights and
+//!    order), and the losses of all queries under them are kept (`half-NNN-S.json` in the folder; a run that was cut off goes on with the next).
+//!    The truth is their mean; how well two seeds agree says how high an LDS can be.
 //! 3. For each damping of the protocol's grid a cache of the model at hand is built, and every query is scored.
 //! 4. The damping with the highest LDS of the *paid weights* on the even pairs is chosen. What is reported for it is measured on the odd
 //!    pairs, which had no part in the choice, with a bootstrap over queries and retrainings.
@@ -26,7 +27,7 @@ use crate::{
         language::{Language, Packed, pack},
         query::score,
     },
-    metrics::{Interval, Retraining, lds},
+    metrics::{Interval, Retraining, lds, pearson, ranks},
     shares::{self, Scored},
 };
 use model::{Activations, Batch, Example, Model, TrainOptions, Trainer, data::Items, network::losses};
@@ -39,6 +40,8 @@ use std::path::{Path, PathBuf};
 pub const MIN_SUBSETS: usize = 8;
 /// Most halves.
 pub const MAX_SUBSETS: usize = 1024;
+/// Most models of one half.
+pub const MAX_SEEDS: u64 = 64;
 
 /// What to measure.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -56,6 +59,8 @@ pub struct RetrainRequest {
     pub folder: PathBuf,
     /// Halves to train on; a multiple of four.
     pub subsets: usize,
+    /// Models of each half, under as many seeds; the mean of their losses is the truth.
+    pub seeds: u64,
     /// Steps of each retraining.
     pub steps: u64,
     /// Units of a step.
@@ -94,11 +99,25 @@ pub struct LdsOfMethod {
     pub own_answers: Interval,
 }
 
+/// How well the truth agrees with itself, on the pairs that are reported.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Agreement {
+    /// Mean rank correlation over halves of two seeds' losses: held-out text, own answers.
+    pub of_seeds: (f64, f64),
+    /// What a perfect predictor of the expected loss would score against the mean over the seeds: the root of that mean's reliability by the
+    /// Spearman-Brown formula.
+    pub ceiling: (f64, f64),
+}
+
 /// What was measured.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RetrainReport {
-    /// Retrainings in all.
+    /// Halves.
     pub subsets: usize,
+    /// Models of each half.
+    pub seeds: u64,
+    /// None for a single seed.
+    pub agreement: Option<Agreement>,
     /// Contributors.
     pub owners: usize,
     /// Held-out queries, and own answers.
@@ -207,10 +226,10 @@ impl Run<'_> {
         (self.request.options.unit_tokens as usize).min(self.loaded.model.config.context)
     }
 
-    fn half(&self, number: usize) -> Result<Half, CommandError> {
+    fn half(&self, number: usize, seed: u64) -> Result<Half, CommandError> {
         let RetrainRequest { folder, steps, batch, options, .. } = self.request;
         let owners = half(self.documents.owners.len(), number, options.seed);
-        let path = folder.join(format!("half-{number:03}.json"));
+        let path = folder.join(format!("half-{number:03}-{seed}.json"));
         let kept = std::fs::read(&path).ok().and_then(|text| serde_json::from_slice::<Half>(&text).ok());
         let fits = |half: &Half| {
             (&half.owners, half.steps, half.batch, half.quality.len())
@@ -220,7 +239,7 @@ impl Run<'_> {
             return Ok(half);
         }
         let stream = Stream::new(&self.tokens, &self.documents, self.unit_tokens(), |o| owners.contains(&o));
-        let model = self.train(stream.packed.into_iter().map(|unit| unit.example).collect())?;
+        let model = self.train(stream.packed.into_iter().map(|unit| unit.example).collect(), seed)?;
         let quality = quality(self.ctx, &model, &self.queries)?;
         let half = Half { owners, steps: *steps, batch: *batch, quality };
         let text = serde_json::to_vec(&half).expect("plain structures serialise");
@@ -230,7 +249,7 @@ impl Run<'_> {
         Ok(half)
     }
 
-    fn train(&self, examples: Vec<Example>) -> Result<Model, CommandError> {
+    fn train(&self, examples: Vec<Example>, seed: u64) -> Result<Model, CommandError> {
         let failed = |reason: String| CommandError::Model { path: self.request.model.clone(), reason };
         let data = Items::new(examples).map_err(|e| failed(e.to_string()))?;
         let steps = self.request.steps;
@@ -238,9 +257,11 @@ impl Run<'_> {
         let options = TrainOptions {
             state_root_every: never,
             checkpoint_every: never,
+            seed: seed - 1,
             ..TrainOptions::new(steps, self.request.batch)
         };
-        let model = Model::initial(self.loaded.model.config.clone(), 1).map_err(|e| failed(e.to_string()))?;
+        let model =
+            Model::initial(self.loaded.model.config.clone(), seed).map_err(|e| failed(e.to_string()))?;
         let mut trainer =
             Trainer::new(*self.ctx, model, &data, None, options).map_err(|e| failed(e.to_string()))?;
         for _ in 0..steps {
@@ -342,6 +363,10 @@ pub fn retrain(
     if !valid {
         return Err(CommandError::Subsets(subsets));
     }
+    let seeds = request.seeds;
+    if !(1..=MAX_SEEDS).contains(&seeds) {
+        return Err(CommandError::Seeds(seeds));
+    }
     if request.dampings.is_empty() || request.dampings.iter().any(|d| *d >= DAMPING_GRID.len()) {
         return Err(CommandError::Dampings(DAMPING_GRID.len()));
     }
@@ -366,15 +391,18 @@ pub fn retrain(
     queries.extend(own_answers(ctx, &loaded, &queries)?);
     let tokens = documents.list.iter().map(|d| loaded.encode(&d.text)).collect::<Result<_, _>>()?;
     let run = Run { ctx, request, loaded, checkpoints, documents, tokens, queries, held_out: first_own };
-    let mut halves = vec![];
-    for number in 0..subsets {
-        halves.push(run.half(number)?);
-        progress(number + 1, subsets);
+    // Of every seed, every half.
+    let mut under: Vec<Vec<Half>> = vec![];
+    for seed in 1..=seeds {
+        let mut halves = vec![];
+        for number in 0..subsets {
+            halves.push(run.half(number, seed)?);
+            progress((seed as usize - 1) * subsets + number + 1, seeds as usize * subsets);
+        }
+        under.push(halves);
     }
-    let part = |odd: usize| -> Vec<&Half> {
-        halves.iter().enumerate().filter(|(n, _)| n / 2 % 2 == odd).map(|(_, half)| half).collect()
-    };
-    let (choosing, reporting) = (part(0), part(1));
+    let halves = mean(&under);
+    let (choosing, reporting) = (pairs(&halves, 0), pairs(&halves, 1));
     let stream = Stream::new(&run.tokens, &run.documents, run.unit_tokens(), |_| true);
     let mut tried = vec![];
     let mut best: Option<(DampingReport, [Totals; 3])> = None;
@@ -405,8 +433,15 @@ pub fn retrain(
             own_answers: run.lds(totals, &reporting, run.held_out..run.queries.len())?,
         });
     }
+    let agreement = (seeds > 1).then(|| {
+        let of = |queries: std::ops::Range<usize>| agreement(&under, queries);
+        let of_seeds = (of(0..run.held_out), of(run.held_out..run.queries.len()));
+        Agreement { of_seeds, ceiling: (ceiling(of_seeds.0, seeds), ceiling(of_seeds.1, seeds)) }
+    });
     Ok(RetrainReport {
         subsets,
+        seeds,
+        agreement,
         owners: run.documents.owners.len(),
         queries: (run.held_out, run.queries.len() - run.held_out),
         rows: stream.packed.len(),
@@ -414,6 +449,47 @@ pub fn retrain(
         chosen,
         methods,
     })
+}
+
+/// Every other pair of halves: the even ones choose, the odd ones report.
+fn pairs(halves: &[Half], odd: usize) -> Vec<&Half> {
+    halves.iter().enumerate().filter(|(n, _)| n / 2 % 2 == odd).map(|(_, half)| half).collect()
+}
+
+/// Each half with the mean over seeds of what its models give the queries.
+fn mean(under: &[Vec<Half>]) -> Vec<Half> {
+    let of_half = |number: usize| {
+        let Half { owners, steps, batch, quality } = &under[0][number];
+        let of_query =
+            |q| under.iter().fold(0.0, |sum, seed| sum + seed[number].quality[q]) / under.len() as f64;
+        let quality = (0..quality.len()).map(of_query).collect();
+        Half { owners: owners.clone(), steps: *steps, batch: *batch, quality }
+    };
+    (0..under[0].len()).map(of_half).collect()
+}
+
+/// Mean over queries and pairs of seeds of the rank correlation over the reporting halves.
+fn agreement(under: &[Vec<Half>], queries: std::ops::Range<usize>) -> f64 {
+    let of = |seed: usize, query: usize| -> Vec<f64> {
+        ranks(&pairs(&under[seed], 1).iter().map(|half| half.quality[query]).collect::<Vec<_>>())
+    };
+    let (mut sum, mut count) = (0.0, 0.0);
+    for query in queries {
+        for second in 1..under.len() {
+            for first in 0..second {
+                sum += pearson(&of(first, query), &of(second, query));
+                count += 1.0;
+            }
+        }
+    }
+    if count > 0.0 { sum / count } else { 0.0 }
+}
+
+/// The LDS of a perfect predictor against the mean of `seeds` truths, two of which correlate at `agreement`.
+fn ceiling(agreement: f64, seeds: u64) -> f64 {
+    let seeds = seeds as f64;
+    let reliability = seeds * agreement / (1.0 + (seeds - 1.0) * agreement);
+    if reliability > 0.0 { reliability.sqrt() } else { 0.0 }
 }
 
 fn create(folder: &Path) -> Result<(), CommandError> {

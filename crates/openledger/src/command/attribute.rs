@@ -4,8 +4,8 @@ use crate::output::{Output, table};
 use anyhow::{Context as _, bail};
 use attribution::{
     commands::{
-        self, CacheRequest, EvaluateReport, EvaluateRequest, QueryRequest, RetrainReport, RetrainRequest,
-        SpansReport, SpansRequest, ValueRequest, html,
+        self, Agreement, CacheRequest, EvaluateReport, EvaluateRequest, QueryRequest, RetrainReport,
+        RetrainRequest, SpansReport, SpansRequest, ValueRequest, html,
     },
     influence::cache::{Cache, DAMPING_GRID, Options, Stage},
     metrics::Interval,
@@ -93,6 +93,9 @@ enum Action {
         /// Models to train again, each without half of the contributors; a multiple of four, at least eight
         #[arg(long, value_name = "N")]
         retrain: Option<usize>,
+        /// Models of each half, under as many seeds; the mean of their losses is what shares are compared with
+        #[arg(long, value_name = "N", default_value_t = 1)]
+        seeds: u64,
         /// Steps of each retraining: half of what the model itself was trained for
         #[arg(long, default_value_t = 200)]
         steps: u64,
@@ -210,6 +213,7 @@ pub fn run(arguments: Arguments, output: &Output) -> anyhow::Result<()> {
             answer_tokens,
             per_document,
             retrain,
+            seeds,
             steps,
             batch,
             work,
@@ -244,6 +248,7 @@ pub fn run(arguments: Arguments, output: &Output) -> anyhow::Result<()> {
                         held_out,
                         folder: work,
                         subsets,
+                        seeds,
                         steps,
                         batch,
                         options,
@@ -321,12 +326,14 @@ impl Evaluation {
             1e3 * median_seconds,
             table(["METHOD", "RIGHT SOURCE FIRST [95 %]", "RECIPROCAL RANK [95 %]"], &rows)
         );
-        let Some(RetrainReport { subsets, queries, tried, chosen, methods, .. }) = &self.retraining else {
+        let Some(RetrainReport { subsets, seeds, agreement, queries, tried, chosen, methods, .. }) =
+            &self.retraining
+        else {
             return text;
         };
         let rows: Vec<[String; 2]> = tried.iter().map(|t| [t.ratio.to_string(), interval(&t.lds)]).collect();
         text += &format!(
-            "\n\n{subsets} retrainings on half of the contributors. Damping, by the LDS of paid weights on every other pair:\n{}\n",
+            "\n\n{subsets} halves of the contributors, {seeds} models of each. Damping, by the LDS of paid weights on every other pair:\n{}\n",
             table(["DAMPING", "LDS [95 %]"], &rows)
         );
         let rows: Vec<[String; 3]> = methods
@@ -341,6 +348,12 @@ impl Evaluation {
             queries.1,
             table(["METHOD", "LDS, HELD-OUT [95 %]", "LDS, OWN ANSWERS [95 %]"], &rows)
         );
+        if let Some(Agreement { of_seeds, ceiling }) = agreement {
+            text += &format!(
+                "\nTwo seeds of a half rank queries' losses alike at {:.3} and {:.3}: a perfect predictor would reach {:.3} and {:.3}.",
+                of_seeds.0, of_seeds.1, ceiling.0, ceiling.1
+            );
+        }
         text
     }
 }
