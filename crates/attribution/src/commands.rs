@@ -100,21 +100,35 @@ pub enum CommandError {
     NoQueries(usize),
 }
 
-/// A model's directory as attribution needs it, and the adapter that was trained over it, if any.
+/// A model's directory as attribution needs it, and what else is attributed than its weights, if anything.
 struct Loaded {
     model: model::Model,
     tokenizer: model::Tokenizer,
     template: ChatTemplate,
+    /// An adapter that was trained over it.
     adapter: Option<model::Adapter>,
+    /// An earlier checkpoint of its training.
+    attributed: Option<model::Model>,
 }
 
-fn load(path: &Path, adapter: Option<&Path>) -> Result<Loaded, CommandError> {
+fn load(path: &Path, adapter: Option<&Path>, attributed: Option<&Path>) -> Result<Loaded, CommandError> {
     let failed = |reason: String| CommandError::Model { path: path.into(), reason };
     let model = model::Model::load(path).map_err(|e| failed(e.to_string()))?;
     let tokenizer = model::Tokenizer::load(path).map_err(|e| failed(e.to_string()))?;
     let template = ChatTemplate::load(path).map_err(|e| failed(e.to_string()))?;
     let adapter = adapter.map(|path| load_adapter(path, &model)).transpose()?;
-    Ok(Loaded { model, tokenizer, template: template.unwrap_or_else(ChatTemplate::simple), adapter })
+    let attributed = attributed.map(|path| load_checkpoint(path, &model)).transpose()?;
+    let template = template.unwrap_or_else(ChatTemplate::simple);
+    Ok(Loaded { model, tokenizer, template, adapter, attributed })
+}
+
+fn load_checkpoint(path: &Path, model: &model::Model) -> Result<model::Model, CommandError> {
+    let failed = |reason: String| CommandError::Model { path: path.into(), reason };
+    let checkpoint = model::Model::load(path).map_err(|e| failed(e.to_string()))?;
+    match checkpoint.config == model.config {
+        true => Ok(checkpoint),
+        false => Err(failed("not a checkpoint of this model's training: its architecture differs".into())),
+    }
 }
 
 /// From the adapter's own folder, or the folder of the run that made it.
@@ -129,9 +143,10 @@ fn load_adapter(path: &Path, model: &model::Model) -> Result<model::Adapter, Com
 impl Loaded {
     /// The model as it is attributed.
     fn language(&self) -> Language<'_> {
-        match &self.adapter {
-            Some(adapter) => Language::with_adapter(&self.model, adapter),
-            None => Language::new(&self.model),
+        match (&self.adapter, &self.attributed) {
+            (Some(adapter), _) => Language::with_adapter(&self.model, adapter),
+            (None, Some(checkpoint)) => Language::at(&self.model, checkpoint),
+            (None, None) => Language::new(&self.model),
         }
     }
 

@@ -12,16 +12,16 @@
 //!   Kronecker factors; the solve is in Woodbury form over the rows of the curvature's root that carry most of it.
 //! - [`primal`]: the same for one layer, exactly. [`group`]: contributors as sums, and the removal of whole groups.
 //!   [`methods`]: published baselines behind one trait.
-//! - The language model path ([`projection`], [`curvature`], [`cache`], [`query`]): each layer's input and output gradients are projected
-//!   to a few dimensions before they are multiplied (Choe et al., "What is Your Data Worth to GPT?", 2024: LoGra), so that a
-//!   unit's gradient is a short vector; the curvature of each layer is a small matrix, inverted by Cholesky.
+//! - The language model path ([`whitening`], [`projection`], [`curvature`], [`cache`], [`query`]): each layer's input and output gradients are
+//!   whitened and projected to a few dimensions before they are multiplied (Choe et al., "What is Your Data Worth to GPT?", 2024: LoGra), so that
+//!   a unit's gradient is a short vector; the curvature of each layer is a small matrix, inverted by Cholesky.
 //!   The cache stores `(F + damping)^-1 g_u`; a query is one backward pass and one matrix-vector product.
 //!
 //! # What the paid path holds (RULEBOOK R2)
 //! - *Cut-neutral*: a unit's feature is a sum over its tokens. Each token's projected gradient is clipped to one constant
 //!   per model; no score is divided by its own item's norm.
 //! - *Bounded*: the same clip, and the cap of [`crate::shares`].
-//! - *Committed*: projections (from a beacon's seed), clip, curvature, damping, features, floor and cap enter the cache's Merkle root.
+//! - *Committed*: projections (from a beacon's seed and the whitening), clip, curvature, damping, features, floor and cap enter the cache's Merkle root.
 //! - *Disputable*: only ops that have step verifiers: products, sums, Cholesky, triangular solves. No eigensolver.
 //!
 //! Bits do not depend on threads, on how units are batched or on how the cache is sharded.
@@ -37,6 +37,7 @@ pub mod primal;
 pub mod projection;
 pub mod query;
 pub mod taps;
+pub mod whitening;
 
 #[cfg(test)]
 mod tests;

@@ -64,6 +64,7 @@ fn an_adapters_answer_owes_whom_it_was_learned_from() {
     let request = |adapter: Option<PathBuf>, name: &str| CacheRequest {
         model: model.clone(),
         adapter,
+        attributed: None,
         documents: documents.clone(),
         folder: folder.path().join(name),
         options,
@@ -80,6 +81,7 @@ fn an_adapters_answer_owes_whom_it_was_learned_from() {
             &QueryRequest {
                 model: model.clone(),
                 adapter,
+                attributed: None,
                 cache: folder.path().join("cache"),
                 prompt: prompt.into(),
                 answer: answer.into(),
@@ -110,6 +112,7 @@ fn what_is_no_adapter_of_the_model_is_refused_with_the_reason() {
         let request = CacheRequest {
             model: model.into(),
             adapter: Some(adapter.into()),
+            attributed: None,
             documents: documents.clone(),
             folder: folder.path().join("cache"),
             options: Options::default(),

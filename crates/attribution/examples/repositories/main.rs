@@ -3,7 +3,7 @@
 //!
 //! `gather.py /tmp/repositories 32 62000` makes the text; then
 //! `cargo run --release -p attribution --example repositories -- /tmp/repositories /tmp/work [--steps N] [--subsets N] [--seeds N] [--layers N] [--width N]
-//! [--context N] [--vocabulary N] [--rank N] [--own-floor PERCENT]`. Everything is kept in the work folder, so a run that was cut off goes on.
+//! [--context N] [--vocabulary N] [--rank N] [--own-floor PERCENT] [--attributed QUARTERS]`. Everything is kept in the work folder, so a run that was cut off goes on.
 
 use anyhow::{Context as _, Result};
 use attribution::{
@@ -36,6 +36,8 @@ struct Arguments {
     vocabulary: usize,
     rank: usize,
     own_floor: u32,
+    /// Quarters of training after which the weights stood that are attributed.
+    attributed: u64,
 }
 
 fn arguments() -> Result<Arguments> {
@@ -53,6 +55,7 @@ fn arguments() -> Result<Arguments> {
         vocabulary: 1024,
         rank: 16,
         own_floor: Options::default().own_floor_percent,
+        attributed: PARTS,
     };
     while let Some(flag) = rest.next() {
         let value = rest.next().with_context(|| format!("{flag} needs a value"))?;
@@ -65,6 +68,7 @@ fn arguments() -> Result<Arguments> {
             "--context" => found.context = value.parse()?,
             "--vocabulary" => found.vocabulary = value.parse()?,
             "--rank" => found.rank = value.parse()?,
+            "--attributed" => found.attributed = value.parse()?,
             "--own-floor" => found.own_floor = value.parse()?,
             other => anyhow::bail!("unknown flag {other}"),
         }
@@ -144,11 +148,16 @@ fn main() -> Result<()> {
         own_floor_percent: arguments.own_floor,
         ..Options::default()
     };
+    let quarter = arguments.steps / PARTS;
+    let at = |part: u64| arguments.work.join(format!("model-{}", part * quarter));
+    let attributed = (arguments.attributed < PARTS).then(|| at(arguments.attributed));
     let (prompt_tokens, answer_tokens) = (arguments.context / 4, arguments.context * 3 / 4);
-    let folder = arguments.work.join(format!("cache-{}-{}", arguments.rank, arguments.own_floor));
+    let name = format!("cache-{}-{}-{}", arguments.attributed, arguments.rank, arguments.own_floor);
+    let folder = arguments.work.join(name);
     let request = CacheRequest {
         model: model.clone(),
         adapter: None,
+        attributed: attributed.clone(),
         documents: documents.clone(),
         folder: folder.clone(),
         options,
@@ -164,6 +173,7 @@ fn main() -> Result<()> {
     );
     let request = EvaluateRequest {
         model: model.clone(),
+        attributed: attributed.clone(),
         cache: folder,
         documents: documents.clone(),
         held_out: held_out.clone(),
@@ -186,10 +196,10 @@ fn main() -> Result<()> {
     if arguments.subsets == 0 {
         return Ok(());
     }
-    let quarter = arguments.steps / PARTS;
-    let checkpoints = (1..PARTS).map(|part| arguments.work.join(format!("model-{}", part * quarter)));
+    let checkpoints = (1..PARTS).map(at);
     let request = RetrainRequest {
         model,
+        attributed,
         checkpoints: checkpoints.filter(|folder| folder.is_dir()).collect(),
         documents,
         held_out,

@@ -8,7 +8,7 @@ use crate::{
     bm25::Bm25,
     influence::{
         cache::Cache,
-        language::{Language, cut},
+        language::cut,
         query::{score, settle},
     },
     metrics::{SourceReport, source_identification},
@@ -26,6 +26,9 @@ const TOP_UNITS: usize = 5;
 pub struct EvaluateRequest {
     /// The model's directory.
     pub model: PathBuf,
+    /// Directory of the weights whose gradients are taken, if they are not the model's: an earlier checkpoint of its training.
+    #[serde(default)]
+    pub attributed: Option<PathBuf>,
     /// The cache's folder.
     pub cache: PathBuf,
     /// The documents the cache was built from, for BM25.
@@ -70,7 +73,7 @@ pub fn evaluate(
     request: &EvaluateRequest,
     progress: &mut dyn FnMut(usize, usize),
 ) -> Result<EvaluateReport, CommandError> {
-    let loaded = load(&request.model, None)?;
+    let loaded = load(&request.model, None, request.attributed.as_deref())?;
     let cache = Cache::open(&request.cache)?;
     let documents = data::documents(&request.documents)?;
     let held_out = data::documents(&request.held_out)?;
@@ -87,7 +90,7 @@ pub fn evaluate(
             owner_of_unit.push(document.owner);
         }
     }
-    let (bm25, language) = (Bm25::new(&terms), Language::new(&loaded.model));
+    let (bm25, language) = (Bm25::new(&terms), loaded.language());
     let names =
         ["influence: paid shares", "influence: top units", "BM25: top units (overlap, not influence)"];
     let mut totals = vec![vec![]; names.len()];

@@ -25,6 +25,9 @@ pub struct QueryRequest {
     /// Directory of the adapter that was trained over the model; its factors are then what is attributed.
     #[serde(default)]
     pub adapter: Option<PathBuf>,
+    /// Directory of the weights whose gradients are taken, if they are not the model's: an earlier checkpoint of its training.
+    #[serde(default)]
+    pub attributed: Option<PathBuf>,
     /// The cache's folder.
     pub cache: PathBuf,
     /// What the model was given.
@@ -105,7 +108,7 @@ pub struct QueryReport {
 
 /// Attributes an answer.
 pub fn query(ctx: &Ctx, request: &QueryRequest) -> Result<QueryReport, CommandError> {
-    let loaded = load(&request.model, request.adapter.as_deref())?;
+    let loaded = load(&request.model, request.adapter.as_deref(), request.attributed.as_deref())?;
     let cache = Cache::open(&request.cache)?;
     let names = read_names(&request.cache, &cache)?;
     // Of an exchange the answer is trimmed, and an end token alone is no answer.

@@ -9,7 +9,7 @@
 //! 4. The damping with the highest LDS of the *paid weights* on the even pairs is chosen. What is reported for it is measured on the odd
 //!    pairs, which had no part in the choice, with a bootstrap over queries and retrainings.
 //!
-//! With earlier checkpoints of the same training, the same is measured with the mean of every checkpoint's scores, at the damping chosen.
+//! What is attributed is the model, or an earlier checkpoint of its training ([`RetrainRequest::attributed`]). With several checkpoints of the same training, the same is measured with the mean of every checkpoint's scores, at the damping chosen.
 //!
 //! Beside the paid weights stand the raw sums of influence, the paid weights with the rows' own floors off (what that defence costs), and BM25.
 //! Queries are held-out text, and the model's own answers to the same prompts.
@@ -17,7 +17,7 @@
 use super::{
     CommandError, Loaded,
     data::{self, Documents},
-    load,
+    load, load_checkpoint,
     queries::{Query, Stretches, held_out, own_answers},
 };
 use crate::{
@@ -26,6 +26,7 @@ use crate::{
         cache::{Cache, DAMPING_GRID, Options, Unit, UnitMeta, build},
         language::{Language, Packed, pack},
         query::score,
+        taps::Tapped as _,
     },
     metrics::{Interval, Retraining, lds, pearson, ranks},
     shares::{self, Scored},
@@ -48,6 +49,8 @@ pub const MAX_SEEDS: u64 = 64;
 pub struct RetrainRequest {
     /// The model's directory.
     pub model: PathBuf,
+    /// Directory of the weights whose gradients are taken, if they are not the model's: an earlier checkpoint of its training.
+    pub attributed: Option<PathBuf>,
     /// Directories of earlier checkpoints of its training: methods are measured also with the mean of all their scores, each query
     /// asked of each. Empty for the model alone.
     pub checkpoints: Vec<PathBuf>,
@@ -212,8 +215,8 @@ struct Run<'a> {
     ctx: &'a Ctx,
     request: &'a RetrainRequest,
     loaded: Loaded,
-    /// Earlier checkpoints.
-    checkpoints: Vec<Loaded>,
+    /// Earlier checkpoints, of the mean.
+    checkpoints: Vec<Model>,
     documents: Documents,
     tokens: Vec<Vec<u32>>,
     /// Held-out ones, then own answers.
@@ -276,11 +279,15 @@ impl Run<'_> {
         let unit_tokens = self.unit_tokens() as u32;
         let options = Options { damping, unit_tokens, ..self.request.options };
         let Options { rank, own_floor_percent, floor_percent, .. } = options;
-        let models = std::iter::once(&self.loaded).chain(self.checkpoints.iter().filter(|_| mean));
-        let languages: Vec<Language<'_>> = models.map(|loaded| Language::new(&loaded.model)).collect();
+        let languages: Vec<Language<'_>> = match mean {
+            true => std::iter::once(&self.loaded.model).chain(&self.checkpoints).map(Language::new).collect(),
+            false => vec![self.loaded.language()],
+        };
         let mut caches = Vec::with_capacity(languages.len());
-        for (number, language) in languages.iter().enumerate() {
-            let name = format!("cache-{damping}-{rank}-{own_floor_percent}-{floor_percent}-{number}");
+        for language in &languages {
+            let weights = format!("{:x}", language.identity());
+            let weights = &weights[..16];
+            let name = format!("cache-{weights}-{damping}-{rank}-{own_floor_percent}-{floor_percent}");
             let folder = self.request.folder.join(name);
             caches.push(build(self.ctx, language, &stream.units(), &options, &folder, &mut |_| {})?);
         }
@@ -370,15 +377,12 @@ pub fn retrain(
     if request.dampings.is_empty() || request.dampings.iter().any(|d| *d >= DAMPING_GRID.len()) {
         return Err(CommandError::Dampings(DAMPING_GRID.len()));
     }
-    let loaded = load(&request.model, None)?;
-    let checkpoints =
-        request.checkpoints.iter().map(|folder| load(folder, None)).collect::<Result<Vec<_>, _>>()?;
-    if let Some(place) = checkpoints.iter().position(|other| other.model.config != loaded.model.config) {
-        return Err(CommandError::Model {
-            path: request.checkpoints[place].clone(),
-            reason: "not a checkpoint of this model's training: its architecture differs".into(),
-        });
-    }
+    let loaded = load(&request.model, None, request.attributed.as_deref())?;
+    let checkpoints = request
+        .checkpoints
+        .iter()
+        .map(|folder| load_checkpoint(folder, &loaded.model))
+        .collect::<Result<Vec<_>, _>>()?;
     let documents = data::documents(&request.documents)?;
     if documents.owners.len() < 4 {
         return Err(CommandError::FewOwners(documents.owners.len()));

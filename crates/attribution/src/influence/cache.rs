@@ -1,16 +1,16 @@
 //! The attribution cache of one model and one training set: built once, committed, then asked.
 //!
 //! # Phases
-//! 1. *Plan*: the clip constant, from a sample of units drawn by the seed; written first, so that a build that was cut off resumes only
-//!    the same plan.
+//! 1. *Plan*: the projections and the clip constant, from a sample of units drawn by the seed; written first, so that a build that was cut off resumes
+//!    only the same plan.
 //! 2. *Features*: a shard of projected gradients per [`Options::shard_blocks`] blocks, each written whole or not at all.
 //!    Shards that are there and whole are kept.
 //! 3. *Curvature*: from the features, in the order of the units.
 //! 4. *Influence features*: `(F + damping)^-1 g_u`, shard by shard, kept as two int8 terms with a scale per row and group of 64.
 //! 5. *Rule*: floor, cap and scale of [`crate::shares`] and every row's own noise, from the scores that a sample of rows give the rest.
-//! 6. *Commitment*: the Merkle root over the plan, the curvature, the noise, the rule and every row's quantised features.
+//! 6. *Commitment*: the Merkle root over the plan, the projections, the curvature, the noise, the rule and every row's quantised features.
 //!
-//! Units of novelty 0 have features and scores and shape nothing: neither clip, curvature, sample nor floor.
+//! Units of novelty 0 have features and scores and shape nothing: neither projections, clip, curvature, sample nor floor.
 //!
 //! The root is over units, not shards or batches: it is the same for any split, any number of threads, and after a build
 //! that was killed. Memory: one block of features, the curvature of all layers, and the features of the sample.

@@ -3,7 +3,7 @@
 //! A layer's gradient is `sum over rows of x_t (x) d_t`. With random `P` (rank x inputs) and `Q` (rank x outputs) its
 //! projection is `sum of (P x_t) (x) (Q d_t)`, rank * rank numbers, without ever forming the gradient. Entries of `P` and `Q`
 //! are `+1/sqrt(rank)` or `-1/sqrt(rank)` by the bits of a counter-based stream under the committed seed; a side no
-//! wider than the rank is kept as it is.
+//! wider than the rank is kept as it is. A cache whitens what it projects first ([`super::whitening`]).
 //!
 //! Row `t` is scaled by `min(1, clip / n_t)`, where `n_t^2 = sum over layers of |P x_t|^2 |Q d_t|^2` is its projected gradient's
 //! squared norm: one constant for the model, whatever the item (RULEBOOK R2a).
@@ -89,6 +89,7 @@ impl Side {
 #[derive(Clone, Debug)]
 pub struct Projector {
     layers: Vec<Layer>,
+    rank: usize,
     sides: Vec<(Side, Side)>,
     /// Where each layer starts in a feature, and the total width.
     starts: Vec<usize>,
@@ -128,7 +129,55 @@ impl Projector {
         if starts[layers.len()] > MAX_WIDTH {
             return Err(bad());
         }
-        Ok(Projector { layers, sides, starts })
+        Ok(Projector { layers, rank, sides, starts })
+    }
+
+    /// Dimensions that a wider side is projected to.
+    pub fn rank(&self) -> usize {
+        self.rank
+    }
+
+    fn each_side(&self) -> impl Iterator<Item = &Side> {
+        self.sides.iter().flat_map(|(inputs, gradients)| [inputs, gradients])
+    }
+
+    /// The matrices of all projected sides, inputs before gradients, `[width, rank]` each.
+    pub(super) fn matrices(&self) -> impl Iterator<Item = &[f32]> {
+        self.each_side().filter_map(|side| side.matrix.as_deref())
+    }
+
+    /// Numbers in all matrices together.
+    pub(super) fn matrices_len(&self) -> usize {
+        self.matrices().map(<[f32]>::len).sum()
+    }
+
+    /// The same sides with other matrices: `of` gets a side's number, its width and its matrix turned to `[rank, width]`, and gives one of that shape.
+    pub(super) fn map_matrices(mut self, of: impl Fn(usize, usize, Vec<f32>) -> Vec<f32>) -> Projector {
+        let sides = self.sides.iter_mut().flat_map(|(inputs, gradients)| [inputs, gradients]);
+        for (number, side) in sides.enumerate() {
+            let (width, rank) = (side.width, side.rank);
+            if let Some(matrix) = &mut side.matrix {
+                let mut rows = vec![0.0; rank * width];
+                transpose(width, rank, matrix, &mut rows);
+                transpose(rank, width, &of(number, width, rows), matrix);
+            }
+        }
+        self
+    }
+
+    /// The same sides with matrices as [`Projector::matrices`] gave them.
+    ///
+    /// # Panics
+    /// When `data` does not have [`Projector::matrices_len`] numbers.
+    pub(super) fn with_matrices(mut self, mut data: &[f32]) -> Projector {
+        assert_eq!(data.len(), self.matrices_len(), "matrices of these sides");
+        let sides = self.sides.iter_mut().flat_map(|(inputs, gradients)| [inputs, gradients]);
+        for matrix in sides.filter_map(|side| side.matrix.as_mut()) {
+            let (own, rest) = data.split_at(matrix.len());
+            matrix.copy_from_slice(own);
+            data = rest;
+        }
+        self
     }
 
     /// Numbers in a feature.

@@ -196,7 +196,7 @@ fn a_cache_of_another_format_is_refused_with_what_to_do() {
     let path = folder.join("plan.json");
     let plan = std::fs::read_to_string(&path).unwrap();
     // Plans of the first format did not say so.
-    let first = plan.replace("\"format\": 2,", "");
+    let first = plan.replace("\"format\": 3,", "");
     assert_ne!(first, plan);
     std::fs::write(&path, first).unwrap();
     for refused in [Cache::open(folder).map(drop), built(folder, &items, &OPTIONS).map(drop)] {

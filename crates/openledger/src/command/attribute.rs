@@ -37,6 +37,9 @@ enum Action {
         /// LoRA adapter that was trained over the model (as `model finetune` or PEFT writes it): attribute it instead of the model
         #[arg(long, value_name = "DIR")]
         adapter: Option<PathBuf>,
+        /// Weights whose gradients are taken, if not the model's: an earlier checkpoint of its training
+        #[arg(long, value_name = "DIR", conflicts_with = "adapter")]
+        attributed: Option<PathBuf>,
         /// Dimensions that each side of a layer is projected to
         #[arg(long, default_value_t = 32)]
         rank: usize,
@@ -60,6 +63,9 @@ enum Action {
         /// Adapter that the cache was built with
         #[arg(long, value_name = "DIR")]
         adapter: Option<PathBuf>,
+        /// Weights whose gradients are taken, if not the model's: an earlier checkpoint of its training
+        #[arg(long, value_name = "DIR", conflicts_with = "adapter")]
+        attributed: Option<PathBuf>,
         /// OPEN to divide
         #[arg(long, default_value = "1")]
         data_share: String,
@@ -105,6 +111,9 @@ enum Action {
         /// Where retrainings are kept; a run that was cut off goes on
         #[arg(long, value_name = "FOLDER", default_value = "retrained")]
         work: PathBuf,
+        /// Weights whose gradients are taken, if not the model's: an earlier checkpoint of its training
+        #[arg(long, value_name = "DIR")]
+        attributed: Option<PathBuf>,
         /// An earlier checkpoint of the same training (may be given again): retrainings are compared also with the mean of all
         /// checkpoints' scores
         #[arg(long = "checkpoint", value_name = "DIR", requires = "retrain")]
@@ -148,9 +157,9 @@ enum Action {
 pub fn run(arguments: Arguments, output: &Output) -> anyhow::Result<()> {
     let ctx = crate::arithmetic::context(0);
     match arguments.action {
-        Action::Cache { model, documents, folder, adapter, rank, damping, seed } => {
+        Action::Cache { model, documents, folder, adapter, attributed, rank, damping, seed } => {
             let options = Options { rank, damping, seed, ..Options::default() };
-            let request = CacheRequest { model, adapter, documents, folder, options };
+            let request = CacheRequest { model, adapter, attributed, documents, folder, options };
             let terminal = std::io::stderr().is_terminal();
             let report = commands::cache(&ctx, &request, &mut |p| {
                 if terminal {
@@ -178,10 +187,19 @@ pub fn run(arguments: Arguments, output: &Output) -> anyhow::Result<()> {
                 )
             });
         }
-        Action::Query { model, cache, prompt, answer, adapter, data_share, top, html: page } => {
+        Action::Query { model, cache, prompt, answer, adapter, attributed, data_share, top, html: page } => {
             let data_share = Amount::parse_open(&data_share)?;
-            let request =
-                QueryRequest { model, adapter, cache, prompt, answer, data_share, top, tokens_per_span: 8 };
+            let request = QueryRequest {
+                model,
+                adapter,
+                attributed,
+                cache,
+                prompt,
+                answer,
+                data_share,
+                top,
+                tokens_per_span: 8,
+            };
             let report = commands::query(&ctx, &request)?;
             write_page(page.as_deref(), || html::query(&report), output)?;
             output.result(&report, || {
@@ -217,12 +235,14 @@ pub fn run(arguments: Arguments, output: &Output) -> anyhow::Result<()> {
             steps,
             batch,
             work,
+            attributed,
             checkpoints,
             html: page,
         } => {
             let options = Cache::open(&cache)?.commitment().options;
             let request = EvaluateRequest {
                 model: model.clone(),
+                attributed: attributed.clone(),
                 cache,
                 documents: documents.clone(),
                 held_out: held_out.clone(),
@@ -243,6 +263,7 @@ pub fn run(arguments: Arguments, output: &Output) -> anyhow::Result<()> {
                 Some(subsets) => {
                     let request = RetrainRequest {
                         model,
+                        attributed,
                         checkpoints,
                         documents,
                         held_out,

@@ -70,7 +70,7 @@ pub fn build<M: Tapped>(
     let parts = Parts::of(units);
     check_units(units, &parts, options)?;
     fs::create_dir_all(folder).map_err(at(folder))?;
-    let projector = Projector::new(model.layers(), options.rank, options.seed)?;
+    let mut projector = Projector::new(model.layers(), options.rank, options.seed)?;
     let metas: Vec<UnitMeta> = units.iter().map(|unit| unit.meta).collect();
     let mut plan = Plan {
         format: FORMAT,
@@ -89,9 +89,16 @@ pub fn build<M: Tapped>(
             if found != plan {
                 return Err(CacheError::OtherPlan { path: folder.into() });
             }
+            projector = files::projection(folder, projector)?;
         }
         None => {
             let rows: Vec<&M::Item> = parts.each().map(|row| units[row.start].item).collect();
+            let sample = Plan::sample(&metas, &parts, options);
+            let items: Vec<&M::Item> = sample.iter().map(|row| rows[*row]).collect();
+            projector = projector.whitened(ctx, model, &items).map_err(|(place, source)| {
+                CacheError::Unit { unit: parts.units(sample[place]).start, source }
+            })?;
+            projector.to_block().write(&folder.join(files::PROJECTION))?;
             plan.clip = clip_constant(ctx, model, &rows, &metas, &parts, options, &projector)?;
             write_json(&folder.join("units.json"), &metas)?;
             write_json(&plan_path, &plan)?;
@@ -195,7 +202,15 @@ impl<M: Tapped> Build<'_, M> {
         let noise = Block { first: 0, width: 1, data: noise };
         noise.write(&self.folder.join("noise"))?;
         let commitment = Commitment {
-            root: root(&self.plan, &inverse_block, &noise, &rule, unit_scale, &leaves),
+            root: root(
+                &self.plan,
+                &self.projector.to_block(),
+                &inverse_block,
+                &noise,
+                &rule,
+                unit_scale,
+                &leaves,
+            ),
             model: self.plan.model,
             units_root: self.plan.units_root,
             units: self.metas.len(),

@@ -6,13 +6,13 @@
 //! checked. A row of zeros scores exactly zero: nothing erased is paid, and nothing about it can be computed again.
 //!
 //! A row that several documents share goes as a whole, since the others' features cannot be told from the erased one's. What is
-//! common to all rows stays: curvature, rule, and one number a row for its own noise.
+//! common to all rows stays: projections, curvature, rule, and one number a row for its own noise.
 //!
 //! Raw features that a killed build left and drafts of files are removed with it; a build that did not end is removed whole.
 
 use super::{
     Commitment, UnitMeta,
-    files::{CacheError, Plan, at, read_json, shard_path, shard_range, write_json},
+    files::{CacheError, PROJECTION, Plan, at, read_json, shard_path, shard_range, write_json},
     plan::Parts,
     shard::Shard,
 };
@@ -128,7 +128,7 @@ fn remove_unfinished(folder: &Path) -> Result<(), CacheError> {
     for kind in ["features", "influence"] {
         remove_shards(folder, kind)?;
     }
-    for name in ["plan.json", "commitment.json", "curvature", "noise", FILE, "units.json"] {
+    for name in ["plan.json", "commitment.json", PROJECTION, "curvature", "noise", FILE, "units.json"] {
         remove(&folder.join(name))?;
     }
     Ok(())

@@ -1,6 +1,7 @@
 //! A cache's files, and opening it.
 //!
 //! ```text
+//! projection         matrices of all projected sides
 //! plan.json          Plan: what is being built; a build resumes only an equal plan
 //! features-00000     raw features of a shard, kept until the build ends
 //! influence-00000    influence features of a shard, in int8 (see `shard`)
@@ -13,7 +14,8 @@
 //! A binary file is `magic, first u64, rows u64, width u64, f32 ..., BLAKE3 of all before`. Files are written beside
 //! their place and renamed, so that a file is whole or absent.
 //!
-//! Format 1 held influence features as f32. Its files are refused: the root commits to what is stored.
+//! Format 1 held influence features as f32; in format 2 projections were signs under the seed, and no file. Files of both are refused: the root commits to
+//! what is stored.
 
 use super::{Cache, Commitment, OptionsError, UnitMeta, erase, plan, plan::Parts, shard::Shard};
 use crate::{
@@ -35,7 +37,9 @@ use std::{
 /// Most units of one cache.
 pub const MAX_UNITS: usize = 1 << 24;
 /// Version of what the files mean; enters the root.
-pub(super) const FORMAT: u32 = 2;
+pub(super) const FORMAT: u32 = 3;
+/// File of the projections.
+pub(super) const PROJECTION: &str = "projection";
 const MAGIC: &[u8; 8] = b"olcache1";
 pub(super) const HEADER_BYTES: usize = 32;
 pub(super) const DIGEST_BYTES: usize = 32;
@@ -143,7 +147,7 @@ pub enum CacheError {
     },
     /// The model is not the one that was cached.
     #[error(
-        "the cache is of the model {cached}, not of {model}: build a cache of this model; a model with an adapter needs its own, and the adapter named"
+        "the cache is of the model {cached}, not of {model}: build a cache of this model; a model with an adapter, or attributed at an earlier checkpoint, needs its own, and that adapter or checkpoint named"
     )]
     OtherModel {
         /// Model of the cache.
@@ -344,9 +348,10 @@ fn block_leaf(index: u64, row: &[f32]) -> B256 {
     B256::new(*hasher.finalize().as_bytes())
 }
 
-/// The root: plan, curvature, own noise of the rows, rule and scale, then the rows.
+/// The root: plan, projections, curvature, own noise of the rows, rule and scale, then the rows.
 pub(super) fn root(
     plan: &Plan,
+    projection: &Block,
     inverse: &Block,
     noise: &Block,
     rule: &Rule,
@@ -358,12 +363,31 @@ pub(super) fn root(
     writer.f64_bits(unit_scale);
     let mut leaves = vec![
         plan.digest(),
-        block_leaf(0, &inverse.data),
-        block_leaf(1, &noise.data),
+        block_leaf(0, &projection.data),
+        block_leaf(1, &inverse.data),
+        block_leaf(2, &noise.data),
         hash::hash(Domain::FeatureCache, writer.as_bytes()),
     ];
     leaves.extend_from_slice(units);
     merkle::root(&leaves)
+}
+
+impl Projector {
+    /// All matrices, one after the other.
+    pub(super) fn to_block(&self) -> Block {
+        let data: Vec<f32> = self.matrices().flatten().copied().collect();
+        Block { first: 0, width: data.len(), data }
+    }
+}
+
+/// `projector` with the matrices that the folder holds.
+pub(super) fn projection(folder: &Path, projector: Projector) -> Result<Projector, CacheError> {
+    let path = folder.join(PROJECTION);
+    let width = projector.matrices_len();
+    // A block of width 0 has no row.
+    let block = Block::read(&path, 0, usize::from(width > 0), width)?
+        .ok_or(CacheError::Damaged { path, what: "it is missing" })?;
+    Ok(projector.with_matrices(&block.data))
 }
 
 impl Inverse {
@@ -430,7 +454,7 @@ impl Cache {
             .iter()
             .map(|(name, inputs, outputs)| Layer { name: name.clone(), inputs: *inputs, outputs: *outputs })
             .collect();
-        let projector = Projector::new(layers, plan.options.rank, plan.options.seed)?;
+        let projector = projection(folder, Projector::new(layers, plan.options.rank, plan.options.seed)?)?;
         let curvature_path = folder.join("curvature");
         let missing = |path: &Path| CacheError::Damaged { path: path.into(), what: "it is missing" };
         let inverse_block = Block::read(&curvature_path, 0, 1, Inverse::stored_width(&projector))?
@@ -454,7 +478,15 @@ impl Cache {
             leaves.extend(erase::leaves(&shard, &erased));
             shards.push(shard);
         }
-        let found = root(&plan, &inverse_block, &noise, &commitment.rule, commitment.unit_scale, &leaves);
+        let found = root(
+            &plan,
+            &projector.to_block(),
+            &inverse_block,
+            &noise,
+            &commitment.rule,
+            commitment.unit_scale,
+            &leaves,
+        );
         if found != commitment.root {
             return Err(CacheError::OtherRoot { expected: commitment.root, found });
         }

@@ -6,6 +6,7 @@
 //!   `y = x W^T + B h`, `h = s A x` with `s = alpha / rank`: the gradient of `A` is `sum over rows of s B^T d_t (x) x_t`, that of `B` is
 //!   `sum of d_t (x) h_t`; both are outer products over rows, as for any linear layer. The identity is the hash of the base's identity, rank, alpha and
 //!   every factor by name. A cache of the base is none of the adapter's, nor of another adapter's.
+//! - A model attributed at an earlier checkpoint of its training: the checkpoint's layers. The identity is the hash of both.
 
 use crate::influence::taps::Layer;
 use model::{Adapter, LinearInfo, Model, layout::Linear};
@@ -98,6 +99,13 @@ impl<'a> Attributed<'a> {
         }
         B256::new(*hasher.finalize().as_bytes())
     }
+}
+
+/// Commits to a model and to the checkpoint that its answers are attributed at.
+pub(super) fn at(model: B256, checkpoint: B256) -> B256 {
+    let mut writer = Writer::new();
+    writer.text("at").hash(&model).hash(&checkpoint);
+    hash::hash(Domain::Model, writer.as_bytes())
 }
 
 /// Commits to configuration and weights.
