@@ -132,7 +132,7 @@ async fn base_and_adapter_answer_together_what_they_answer_alone() {
     let scene = Scene::new();
     let adapter = adapter(&scene);
     let gateway = serve(&scene, adapter).await;
-    let of = |number: usize| if number % 2 == 0 { NAME } else { ADAPTER };
+    let of = |number: usize| [NAME, ADAPTER][number % 2];
     let mut alone = Vec::new();
     let mut clients = [scene.client(&gateway, 0xfe), scene.client(&gateway, 0xff)];
     for number in 0..CLIENTS {
