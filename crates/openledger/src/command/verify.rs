@@ -100,6 +100,9 @@ pub async fn run(arguments: Arguments, home: &Home, output: &Output) -> anyhow::
     }
     if let Some(folder) = model.filter(|_| replay || replay_training || items) {
         let serving = Serving::open_over(&folder, base.as_deref())?;
+        if let Some(outcome) = evidence::base::check(&mut ledger, &serving).await {
+            links.push(link("base", outcome));
+        }
         if items {
             let place = home.vault(vault.as_deref(), s3_endpoint.as_deref())?;
             let (mut vault, ring) = (vault::commands::open(&place)?, super::datanet::keyring(home)?);

@@ -1,8 +1,7 @@
 //! What a registration's training starts from, and the tokenizer that reads for it: both new, or those of a base that stands on the ledger.
 
 use super::{Origin, Registrar, Request, Start, Text};
-use anyhow::{Context as _, ensure};
-use attribution::influence::{language::Language, taps::Tapped as _};
+use anyhow::Context as _;
 use model::Tokenizer;
 
 impl Registrar<'_> {
@@ -40,11 +39,7 @@ impl Registrar<'_> {
         let cache = tokio::task::block_in_place(|| base.cache())?;
         base.standing(self.client, &cache).await.context("the base cannot be built upon")?;
         let (model, tokenizer) = base.model()?;
-        let identity = tokio::task::block_in_place(|| Language::new(&model).identity());
-        ensure!(
-            identity == cache.commitment().model,
-            "the base's weights are not those that its attribution cache was built over: take its folder as its developer made it"
-        );
+        base.require_built_over(&cache, &model)?;
         Ok((Start::Base { id: base.description.model, model: Box::new(model) }, tokenizer))
     }
 }

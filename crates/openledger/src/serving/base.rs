@@ -82,6 +82,11 @@ impl Serving {
         }
     }
 
+    /// The base of an adapter, once it is known where it is.
+    pub fn base(&self) -> Option<&Serving> {
+        self.base.as_deref()
+    }
+
     /// The served model that holds the weights: itself, or an adapter's base.
     pub(super) fn bearer(&self) -> Result<&Serving, BaseError> {
         match (&self.base, self.description.base) {

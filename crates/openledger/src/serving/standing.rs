@@ -3,8 +3,9 @@
 use super::Serving;
 use crate::rpc::Client;
 use anyhow::{Context as _, ensure};
-use attribution::influence::cache::Cache;
+use attribution::influence::{cache::Cache, language::Language, taps::Tapped as _};
 use interfaces::{addresses::MODELS, models::IModels};
+use model::Model;
 
 impl Serving {
     /// The model's record on the ledger.
@@ -37,5 +38,16 @@ impl Serving {
             known.cache.root
         );
         Ok(known)
+    }
+    /// # Errors
+    /// When `cache` was built over other weights than these, which are the folder's.
+    pub fn require_built_over(&self, cache: &Cache, model: &Model) -> anyhow::Result<()> {
+        let identity = tokio::task::block_in_place(|| Language::new(model).identity());
+        ensure!(
+            identity == cache.commitment().model,
+            "the weights in {} are not those that its attribution cache was built over: take the folder as its developer made it",
+            self.folder.display()
+        );
+        Ok(())
     }
 }

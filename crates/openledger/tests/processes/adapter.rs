@@ -112,7 +112,7 @@ fn an_adapter_of_a_base_is_registered_served_beside_it_settled_and_replayed() {
     world.wait("a paid answer", || world.json(&["verify", &answer])["verified"] == true);
     let replay = ["--batch", "--replay", "--replay-training", "--items", "--model", &adapter_text];
     let report = world.json(&[&["verify", &answer], &replay[..], &["--base", &base_text]].concat());
-    for name in ["batch rebuilt", "items", "cache replay", "answer replay", "training replay"] {
+    for name in ["base", "batch rebuilt", "items", "cache replay", "answer replay", "training replay"] {
         assert_eq!(state(&report, name), "holds", "{name}: {report}");
     }
     let report = world.json(&["verify", &file("base.json"), "--replay", "--model", &base_text]);
