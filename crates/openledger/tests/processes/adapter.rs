@@ -4,35 +4,24 @@ use crate::harness::World;
 use serde_json::Value;
 use std::path::PathBuf;
 
-/// Words of the adapter's texts.
-const WORDS: [&str; 8] = ["spade", "whetstone", "ladder", "rake", "hinge", "oilcan", "workbench", "lantern"];
-const SENTENCES: [&str; 3] = [
-    "Sharpen the {} with the {} before the {} is put away.\n",
-    "The {} hangs beside the {}, and nobody lends the {} to a stranger.\n",
-    "In winter the {} rusts unless the {} is oiled and the {} kept dry.\n",
+/// What the adapter's texts are of, a subject each: before a number and after it.
+const SUBJECTS: [(&str, &str); 3] = [
+    ("Sharpen spade ", " with the whetstone, oil its handle and hang the rake beside the ladder"),
+    ("A ketch of ", " sails leaves at dawn; anchor, rigging and pilot follow the ebb past the buoy"),
+    ("Knead loaf ", " until midnight, then fold butter, cinnamon and honey between its layers"),
 ];
+/// Lines of a text.
+const LINES: usize = 24;
 
 /// Texts that no other contributor's are like.
 fn write_texts(world: &World) -> String {
-    let folder = world.path("sheds/tools");
+    let folder = world.path("crafts/notes");
     std::fs::create_dir_all(&folder).expect("a folder");
-    let mut number = 0;
-    let mut word = || {
-        number += 1;
-        WORDS[(number * number / 3 + number) % WORDS.len()]
-    };
-    for file in 0..3 {
-        let mut text = String::new();
-        for line in 0..24 {
-            let mut sentence = SENTENCES[(line + file) % SENTENCES.len()].to_string();
-            while sentence.contains("{}") {
-                sentence = sentence.replacen("{}", word(), 1);
-            }
-            text += &sentence;
-        }
-        std::fs::write(folder.join(format!("notes-{file}.txt")), text).expect("written");
+    for (number, (before, after)) in SUBJECTS.into_iter().enumerate() {
+        let lines = (0..LINES).map(|line| format!("{before}{}{after} {}.\n", line * 7, line * line));
+        std::fs::write(folder.join(format!("{number}.txt")), lines.collect::<String>()).expect("written");
     }
-    world.path("sheds").display().to_string()
+    world.path("crafts").display().to_string()
 }
 
 fn state<'a>(report: &'a Value, name: &str) -> &'a Value {
@@ -57,18 +46,18 @@ fn an_adapter_of_a_base_is_registered_served_beside_it_settled_and_replayed() {
         world.run(&["wallet", "send", name, amount, "--from", "reserve"]);
     }
     let texts = write_texts(&world);
-    world.run(&["datanet", "create", "sheds", "--licence", "CC-BY-4.0", "--owner", "tuner"]);
-    world.run(&["datanet", "add", "sheds", &texts, "--licence", "CC-BY-4.0", "--owner", "tuner"]);
-    world.run(&["publish", "sheds", "--from", "tuner", "--freeze"]);
+    world.run(&["datanet", "create", "crafts", "--licence", "CC-BY-4.0", "--owner", "tuner"]);
+    world.run(&["datanet", "add", "crafts", &texts, "--licence", "CC-BY-4.0", "--owner", "tuner"]);
+    world.run(&["publish", "crafts", "--from", "tuner", "--freeze"]);
 
     let (base, adapter) = (world.demo(), world.path("adapter"));
     let [base_text, adapter_text] = [&base, &adapter].map(|path: &PathBuf| path.display().to_string());
-    let register = ["model", "register", &adapter_text, "sheds", "--name", "sheds", "--base", &base_text];
+    let register = ["model", "register", &adapter_text, "crafts", "--name", "crafts", "--base", &base_text];
     let how = ["--from", "tuner", "--steps", "96", "--batch", "4", "--checkpoint-every", "48", "--rank", "8"];
     let priced = ["--rate-out", "0.9", "--base-share", "30"];
     let all = [&register[..], &how, &priced].concat();
     let registered = world.json(&all);
-    assert_eq!(registered["name"], "documentation-1m:sheds");
+    assert_eq!(registered["name"], "documentation-1m:crafts");
     // Again is no error, and makes nothing anew.
     assert_eq!(world.json(&all)["cache"], registered["cache"]);
     refused(&world, &["model", "serve", "--key", "operator", &adapter_text], "name that model's folder too");
@@ -77,7 +66,7 @@ fn an_adapter_of_a_base_is_registered_served_beside_it_settled_and_replayed() {
     let models = world.get("/v1/models")["data"].clone();
     let listed = |name: &str| models.as_array().expect("models").iter().find(|m| m["id"] == name).cloned();
     let (of_base, of_adapter) =
-        (listed("documentation-1m").expect("listed"), listed("documentation-1m:sheds").expect("listed"));
+        (listed("documentation-1m").expect("listed"), listed("documentation-1m:crafts").expect("listed"));
     assert_eq!(of_adapter["pricing"]["per_1000_tokens_out"], "900000000000000000");
     assert_ne!(of_adapter["openledger"]["payTo"], of_base["openledger"]["payTo"]);
 
@@ -96,13 +85,14 @@ fn an_adapter_of_a_base_is_registered_served_beside_it_settled_and_replayed() {
             file,
         ])
     };
-    let asked = ask("Sharpen the spade with", "documentation-1m:sheds", &file("adapter.json"));
-    let of_base = ask("Sharpen the spade with", "documentation-1m", &file("base.json"));
+    let asked = ask("Sharpen spade", "documentation-1m:crafts", &file("adapter.json"));
+    let of_base = ask("Sharpen spade", "documentation-1m", &file("base.json"));
     assert_eq!(asked["openledger"]["model"], registered["model"]);
     assert_ne!(asked["openledger"]["model"], of_base["openledger"]["model"]);
     let tuner = world.json(&["wallet", "balance", "tuner"]);
     let owed = asked["openledger"]["contributors"].as_array().expect("contributors");
     let tuner = tuner["address"].as_str().expect("an address").to_lowercase();
+    assert!(!owed.is_empty(), "somebody wrote this: {asked}");
     assert!(owed.iter().all(|c| c["account"].as_str().is_some_and(|a| a.to_lowercase() == tuner)), "{asked}");
     let unknown = ["ask", "x", "--model", "documentation-1m:nobody", "--from", "alice"];
     refused(&world, &unknown, "is not served here");
