@@ -5,9 +5,10 @@
 //!   429       first come, first         one batch: rows come     bounded       price, score, divide
 //!             served                    and go between passes
 //! ```
-//! A base model and the adapters over it are one generator, so that their rows share a batch. Every row of a batch gets one token a pass, so that a long answer does not hold a short one up. A client that leaves takes its row out before
-//! the next pass. Answers that ended are attributed beside the decoding of the others, those that wait at the same time together; decoding waits only
-//! when as many answers as the batch has rows wait for attribution.
+//! A base model and the adapters over it are one generator, so that their rows share a batch. Every row of a batch gets one token a pass, so that a long
+//! answer does not hold a short one up. A client that leaves takes its row out before the next pass. Answers that ended are attributed beside the
+//! decoding of the others, those of a model that wait at the same time together; decoding waits only when as many answers as the batch has rows wait for
+//! attribution.
 
 use alloy_primitives::B256;
 use compute::{
