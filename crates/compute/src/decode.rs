@@ -8,13 +8,13 @@
 //! ```
 //! Rows are admitted between passes and leave by themselves; the others do not notice. A row's tokens, text and attribution are those it
 //! would have alone, to the bit ([`crate::engine::Session`]). Attribution is not done here: a row that ended goes to
-//! [`Worker::complete`], on another thread while the batch goes on.
+//! [`crate::Worker::complete`], on another thread while the batch goes on.
 
 use crate::{
-    engine::{Decoder, EngineError, Passes, RowEvent, RowId, Session},
+    engine::{Decoder, EngineError, Generator, Passes, RowEvent, RowId, Session},
     receipt::Output,
     request::Finish,
-    worker::{AnswerError, Prepared, Sink, Worker, text::Text},
+    worker::{AnswerError, Prepared, Sink, text::Text},
 };
 use std::ops::ControlFlow;
 
@@ -31,9 +31,9 @@ pub struct Generated {
     pub(crate) passes: Option<Passes>,
 }
 
-/// The rows of one model. `K` is what the caller knows a row by.
+/// The rows of one generator: its model's, and those of adapters over it. `K` is what the caller knows a row by.
 pub struct Decoding<'a, K> {
-    worker: &'a Worker,
+    generator: &'a dyn Generator,
     session: Box<dyn Session + 'a>,
     rows: Vec<Row<'a, K>>,
 }
@@ -54,24 +54,24 @@ pub type Ended<K> = (K, Result<Generated, AnswerError>);
 
 impl<'a, K> Decoding<'a, K> {
     /// No rows yet.
-    pub fn new(worker: &'a Worker) -> Decoding<'a, K> {
-        Decoding { worker, session: worker.generator.session(), rows: Vec::new() }
+    pub fn new(generator: &'a dyn Generator) -> Decoding<'a, K> {
+        Decoding { generator, session: generator.session(), rows: Vec::new() }
     }
 
-    /// Takes a request in: it takes part in the next pass.
+    /// Takes a request in, which a worker of this generator prepared: it takes part in the next pass.
     ///
     /// # Errors
     /// When the engine refuses it; the batch is as it was.
     pub fn admit(&mut self, key: K, prepared: Prepared, sink: Box<dyn Sink + 'a>) -> Result<(), AnswerError> {
         let request = &prepared.request;
-        let id = self.session.submit(&request.adapter, &prepared.tokens, &request.sampling)?;
+        let id = self.session.submit(prepared.adapter.as_ref(), &prepared.tokens, &request.sampling)?;
         self.rows.push(Row {
             id,
             key,
             text: Text::new(&request.sampling.stop),
             prepared,
             sink,
-            decoder: self.worker.generator.decoder(),
+            decoder: self.generator.decoder(),
             tokens: Vec::new(),
             ends: Vec::new(),
         });
@@ -122,7 +122,7 @@ impl<'a, K> Decoding<'a, K> {
 
     /// Gives all rows up, for what went wrong with the engine, and starts afresh.
     pub fn abandon(&mut self, error: &EngineError) -> Vec<Ended<K>> {
-        self.session = self.worker.generator.session();
+        self.session = self.generator.session();
         self.rows.drain(..).map(|row| (row.key, Err(error.clone().into()))).collect()
     }
 

@@ -6,6 +6,7 @@
 use crate::request::{Finish, Message, Sampling};
 use alloy_primitives::{Address, B256};
 use attribution::shares::Rule;
+use model::Adapter;
 use serde::{Deserialize, Serialize};
 use std::{
     any::Any,
@@ -13,18 +14,13 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-/// A model that answers.
+/// A model that answers, by itself and with adapters over it.
 pub trait Generator: Send + Sync {
     /// Tokens of prompt and answer together that the model takes.
     fn context_tokens(&self) -> usize;
 
     /// Version of the op set its results are bit-exact under; 0 when replay is not bit-exact.
     fn op_set(&self) -> u32;
-
-    /// Names of the adapters that a request may choose.
-    fn adapters(&self) -> &[String] {
-        &[]
-    }
 
     /// Tokens of a text.
     fn encode(&self, text: &str) -> Result<Vec<u32>, EngineError>;
@@ -45,11 +41,17 @@ pub trait Generator: Send + Sync {
 /// Number of a row, never used twice by a session.
 pub type RowId = u64;
 
-/// Requests that a model continues together. They come and go between passes, and what one gets never depends on the others.
+/// Requests that a model continues together, each by itself or with an adapter over it. They come and go between passes, and what one gets never
+/// depends on the others.
 pub trait Session {
     /// Continues `prompt` from the next pass on, until the model ends, `sampling.max_tokens` or the context is reached. Stop texts
     /// are the caller's.
-    fn submit(&mut self, adapter: &str, prompt: &[u32], sampling: &Sampling) -> Result<RowId, EngineError>;
+    fn submit(
+        &mut self,
+        adapter: Option<&Arc<Adapter>>,
+        prompt: &[u32],
+        sampling: &Sampling,
+    ) -> Result<RowId, EngineError>;
 
     /// Drops a row.
     fn cancel(&mut self, row: RowId);
@@ -162,8 +164,6 @@ pub trait Attributor: Send + Sync {
 /// An answer to be scored.
 #[derive(Clone, Copy, Debug)]
 pub struct Scoring<'a> {
-    /// Name of the adapter that made it; empty for none.
-    pub adapter: &'a str,
     /// Tokens of the prompt.
     pub prompt: &'a [u32],
     /// Tokens of the answer.
@@ -183,9 +183,6 @@ pub enum EngineError {
         "the prompt has {prompt} tokens and the answer may have {answer}, together more than the model's context of {context}: shorten the prompt or lower max_tokens"
     )]
     PastContext { prompt: usize, answer: usize, context: usize },
-    /// No adapter of this name.
-    #[error("this model has no adapter `{0}`: /v1/models lists them")]
-    UnknownAdapter(String),
     /// Ours: the answer is lost, nothing was charged.
     #[error("the model failed: {0}")]
     Failed(String),

@@ -238,7 +238,14 @@ fn model(bundle: &Bundle, anchors: &dyn Anchors) -> Outcome {
             "the attribution's cache is not the one the model's developer committed",
         )?;
     }
-    Ok(format!("{} by {}, cache {}", model.name, model.developer, model.cache.root))
+    let lineage = match model.base {
+        B256::ZERO => String::new(),
+        base => format!(
+            ", over {base}, whose developers get {} % of what its own earns",
+            f64::from(model.baseShareBps) / 100.0
+        ),
+    };
+    Ok(format!("{} by {}, cache {}{lineage}", model.name, model.developer, model.cache.root))
 }
 
 fn record(bundle: &Bundle, anchors: &dyn Anchors) -> Result<(B256, ISettlement::Record), (State, String)> {

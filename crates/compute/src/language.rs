@@ -1,36 +1,34 @@
-//! The real engine: a transformer of the `model` crate, its tokenizer, and the attribution cache over its weights.
+//! The real engine: a transformer of the `model` crate and its tokenizer, which answers by itself and with adapters over it, and for each of these
+//! models the attribution cache over what it was trained on.
+//!
+//! # Adapters
+//! A LoRA adapter is a model of its own: on the ledger, at the API, and to its contributors. The base's weights are there once ([`LanguageEngine`]);
+//! [`LanguageEngine::worker`] takes the base, or an adapter of it, into service with its own cache. Their rows share a batch.
 //!
 //! # Conversations
 //! A tokenizer with `<|im_start|>` gets ChatML; any other gets the turns' texts, a line each, which is what a model that only learned
 //! texts can continue.
 
+mod attributor;
+
 use crate::{
-    engine::{
-        Attributor, Decoder, EngineError, Generator, Passes, RowEvent, RowId, Scores, Scoring, Session,
-        SpanScores, Unit,
-    },
+    engine::{Decoder, EngineError, Generator, Passes, RowEvent, RowId, Session, Unit},
+    fee::DATA_SHARE_BPS,
     request::{Finish, Message, Role, Sampling},
+    worker::Worker,
 };
 use alloy_primitives::B256;
-use attribution::{
-    influence::{
-        cache::{Cache, CacheError},
-        language::{Answered, Answering, Language, answer_spans},
-        query::{MAX_SPANS, Query, UNITS_PER_SPAN, highest, score_all},
-    },
-    shares::Rule,
-};
+use attribution::influence::cache::Cache;
+use attributor::LanguageAttributor;
 use model::{
-    Example, Model, Tokenizer,
+    Adapter, Model, Tokenizer,
     generate::{Engine, EngineOptions, Event, Finish as Ended, GenerateError, Request, SequenceId},
     network::{Kept, Prepared, Quantisation},
     tokenizer::TextStream,
 };
 use ops::Ctx;
-use std::{collections::BTreeMap, ops::Range, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc};
 
-/// Fewest tokens of an answer that are explained together.
-const MIN_SPAN_TOKENS: usize = 8;
 /// Bytes of activations that a batch keeps for attribution: 37 MB is an answer of 256 tokens by a model of 10 million parameters.
 const KEPT_BYTES: usize = 512 << 20;
 /// Starts a turn in ChatML.
@@ -38,22 +36,22 @@ const TURN_START: &str = "<|im_start|>";
 /// Ends a turn in ChatML.
 const TURN_END: &str = "<|im_end|>";
 
-/// A language model ready to answer.
+/// A language model ready to answer, alone and with adapters over it.
 pub struct LanguageEngine {
     model: &'static Model,
-    language: Language<'static>,
     prepared: Arc<Prepared>,
     tokenizer: Tokenizer,
-    cache: Cache,
-    units: Vec<Unit>,
     ctx: Ctx,
 }
 
-/// Why model, cache and units do not go together.
+/// Why model, adapter, cache and units do not go together.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum MismatchError {
-    /// The cache was built over other weights.
-    #[error("the attribution cache is of the model {cached}, these weights are {model}: build it again")]
+    /// The cache was built over other weights, or with another adapter or none.
+    #[error(
+        "the attribution cache is of the model {cached}, these weights, with their adapter if there is one, are {model}: take the cache that was \
+         built over them, or build it again"
+    )]
     OtherModel { cached: B256, model: B256 },
     /// The units are not the cache's.
     #[error(
@@ -63,19 +61,16 @@ pub enum MismatchError {
     /// The tokenizer has tokens that the model has not.
     #[error("the tokenizer has {tokenizer} tokens, the model {model}: they are not of one model")]
     OtherTokenizer { tokenizer: usize, model: usize },
+    /// The adapter was made for layers of other sizes.
+    #[error(
+        "the adapter's factors do not fit the model's layers: give the base model that it was trained over"
+    )]
+    OtherBase,
 }
 
 impl LanguageEngine {
-    /// Takes a model into service, for as long as the process runs: its memory is never given back. `units` says to whom the cache's units
-    /// belong, in the cache's order.
-    pub fn new(
-        model: Model,
-        tokenizer: Tokenizer,
-        cache: Cache,
-        units: Vec<Unit>,
-        ctx: Ctx,
-    ) -> Result<LanguageEngine, MismatchError> {
-        use attribution::influence::taps::Tapped as _;
+    /// Takes a model into service, for as long as the process runs: its memory is never given back.
+    pub fn new(model: Model, tokenizer: Tokenizer, ctx: Ctx) -> Result<Arc<LanguageEngine>, MismatchError> {
         let vocabulary = model.config.vocabulary;
         if tokenizer.vocabulary() > vocabulary {
             return Err(MismatchError::OtherTokenizer {
@@ -83,24 +78,49 @@ impl LanguageEngine {
                 model: vocabulary,
             });
         }
-        let same = |(unit, meta): (&Unit, &attribution::influence::cache::UnitMeta)| {
-            (unit.tokens, unit.novelty) == (meta.tokens, meta.novelty)
-        };
-        let differs = units.iter().zip(cache.units()).position(|pair| !same(pair));
-        let differs = differs.or((units.len() != cache.units().len()).then_some(units.len()));
-        if let Some(unit) = differs {
-            return Err(MismatchError::OtherUnits(unit));
-        }
-        // The attribution borrows the model and both live in one value.
+        // The attributions borrow the model, and all live in one value.
         let model: &'static Model = Box::leak(Box::new(model));
         let prepared = Arc::new(Prepared::new(model, Quantisation::None));
-        let language = Language::with_prepared(model, prepared.clone());
-        let (cached, identity) = (cache.commitment().model, language.identity());
-        if cached != identity {
-            return Err(MismatchError::OtherModel { cached, model: identity });
-        }
-        Ok(LanguageEngine { model, language, prepared, tokenizer, cache, units, ctx })
+        Ok(Arc::new(LanguageEngine { model, prepared, tokenizer, ctx }))
     }
+
+    /// The model whose weights they are.
+    pub fn model(&self) -> &Model {
+        self.model
+    }
+
+    /// Answers as the model `id` of the ledger: by the weights alone, or with `adapter` over them, whose memory is never given back either. `units` says
+    /// to whom the cache's units belong, in the cache's order.
+    pub fn worker(
+        self: &Arc<Self>,
+        id: B256,
+        name: &str,
+        adapter: Option<Adapter>,
+        cache: Cache,
+        units: Vec<Unit>,
+    ) -> Result<Worker, MismatchError> {
+        if adapter.as_ref().is_some_and(|adapter| !fits(adapter, self.model)) {
+            return Err(MismatchError::OtherBase);
+        }
+        let adapter: Option<&'static Arc<Adapter>> =
+            adapter.map(|adapter| &*Box::leak(Box::new(Arc::new(adapter))));
+        let attributor = LanguageAttributor::new(self, adapter.map(|adapter| &**adapter), cache, units)?;
+        Ok(Worker {
+            model: id,
+            name: name.into(),
+            generator: self.clone(),
+            adapter: adapter.cloned(),
+            attributor: Arc::new(attributor),
+            data_share_bps: DATA_SHARE_BPS,
+        })
+    }
+}
+
+/// Whether every factor has the shape that the model's layers give it.
+fn fits(adapter: &Adapter, model: &Model) -> bool {
+    let shapes = adapter.tensor_specs(&model.layout);
+    let sizes = shapes.iter().map(|(_, [rows, columns])| rows * columns);
+    sizes.eq(adapter.tensors().map(Vec::len))
 }
 
 fn failed(error: impl std::fmt::Display) -> EngineError {
@@ -168,7 +188,12 @@ struct Batch<'a> {
 }
 
 impl Session for Batch<'_> {
-    fn submit(&mut self, _adapter: &str, prompt: &[u32], sampling: &Sampling) -> Result<RowId, EngineError> {
+    fn submit(
+        &mut self,
+        adapter: Option<&Arc<Adapter>>,
+        prompt: &[u32],
+        sampling: &Sampling,
+    ) -> Result<RowId, EngineError> {
         let Sampling { temperature, top_p, top_k, seed, max_tokens, stop: _ } = sampling;
         let request = Request {
             prompt: prompt.to_vec(),
@@ -182,7 +207,7 @@ impl Session for Batch<'_> {
             stops: Vec::new(),
             stop_at_end: true,
             logprobs: None,
-            adapter: None,
+            adapter: adapter.cloned(),
         };
         let sequence = self.engine.submit(request).map_err(|error| match error {
             GenerateError::NonFinite { .. } => failed(error),
@@ -254,81 +279,5 @@ impl Decoder for Pieces<'_> {
 
     fn finish(&mut self) -> Result<String, EngineError> {
         self.stream.finish(self.tokenizer).map_err(failed)
-    }
-}
-
-impl Attributor for LanguageEngine {
-    fn cache_root(&self) -> B256 {
-        self.cache.commitment().root
-    }
-
-    fn rule(&self) -> Rule {
-        self.cache.commitment().rule
-    }
-
-    fn units(&self) -> &[Unit] {
-        &self.units
-    }
-
-    fn score(&self, answer: &Scoring<'_>) -> Result<Scores, EngineError> {
-        self.score_all(std::slice::from_ref(answer)).pop().unwrap_or_else(|| Err(failed("no score")))
-    }
-
-    fn score_all(&self, answers: &[Scoring<'_>]) -> Vec<Result<Scores, EngineError>> {
-        let asked: Vec<Option<Asked>> = answers.iter().map(Asked::new).collect();
-        let queries: Vec<Query<'_, Answered>> = asked
-            .iter()
-            .flatten()
-            .map(|Asked { answered, spans, .. }| Query { item: answered, spans })
-            .collect();
-        let mut found = score_all(&self.ctx, &self.cache, &Answering(&self.language), &queries).into_iter();
-        let nothing = || Scores { units: vec![0.0; self.units.len()], spans: Vec::new() };
-        let scored = |asked: &Option<Asked>| match asked {
-            // An answer without a token owes nobody.
-            None => Ok(nothing()),
-            Some(asked) => {
-                let found = found.next().unwrap_or(Err(CacheError::Silent)).map_err(failed)?;
-                Ok(asked.scores(&self.cache, &found))
-            }
-        };
-        asked.iter().map(scored).collect()
-    }
-}
-
-/// An answer as the cache is asked for it.
-struct Asked {
-    answered: Answered,
-    spans: Vec<Range<usize>>,
-    /// Tokens of a span.
-    span_tokens: u32,
-    tokens: u32,
-}
-
-impl Asked {
-    fn new(answer: &Scoring<'_>) -> Option<Asked> {
-        let Scoring { prompt, output, passes, .. } = *answer;
-        if output.is_empty() {
-            return None;
-        }
-        let kept = passes.and_then(Passes::take::<Kept>);
-        let span_tokens = output.len().div_ceil(MAX_SPANS).max(MIN_SPAN_TOKENS);
-        Some(Asked {
-            answered: Answered::new(Example::answer(prompt, output), kept),
-            spans: answer_spans(prompt.len(), output.len(), span_tokens),
-            span_tokens: span_tokens as u32,
-            tokens: output.len() as u32,
-        })
-    }
-
-    fn scores(&self, cache: &Cache, found: &attribution::influence::query::Scores) -> Scores {
-        let spans = (0u32..).zip(found.of_spans()).map(|(index, scores)| {
-            let start = index * self.span_tokens;
-            let units = highest(scores.iter().copied(), UNITS_PER_SPAN);
-            SpanScores {
-                tokens: start.min(self.tokens)..(start + self.span_tokens).min(self.tokens),
-                units: units.into_iter().map(|scored| (scored.unit, scored.score)).collect(),
-            }
-        });
-        Scores { units: cache.payable(found.total()), spans: spans.collect() }
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! # File
 //! ```text
-//! header   "OLRECEI1" ‖ operator (20) ‖ model (32) ‖ key (32) ‖ check (8)
+//! header   "OLRECEI2" ‖ operator (20) ‖ model (32) ‖ key (32) ‖ check (8)
 //! group    marker (8) ‖ length (u32) ‖ check (8) ‖ payload
 //! ```
 //! The payload is the canonical list of [`Entry`]s that one sync made durable. `check` is BLAKE3 keyed with the header's random key
@@ -236,11 +236,7 @@ impl Log {
             What::Unasked(fee) => Entry {
                 signed: blank(fee).sign(&self.operator),
                 salt: B256::ZERO,
-                request: Request {
-                    prompt: Prompt::Tokens(Vec::new()),
-                    sampling: Sampling::default(),
-                    adapter: String::new(),
-                },
+                request: Request { prompt: Prompt::Tokens(Vec::new()), sampling: Sampling::default() },
                 output: Output { tokens: Vec::new(), text: String::new(), finish: crate::Finish::Stop },
                 data_share: Amount::ZERO,
                 scores: Vec::new(),

@@ -17,8 +17,12 @@ use crate::{
 };
 use alloy_primitives::{Address, B256, keccak256};
 use attribution::shares::{NOVELTY_ONE, Rule};
+use model::Adapter;
 use primitives::{Domain, encoding::Writer, hash::hash};
-use std::collections::{BTreeMap, HashMap};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
 
 /// Longest context that is counted, in bytes.
 pub const ORDER: usize = 6;
@@ -177,7 +181,15 @@ impl Growing {
 }
 
 impl Session for Rows<'_> {
-    fn submit(&mut self, _adapter: &str, prompt: &[u32], sampling: &Sampling) -> Result<RowId, EngineError> {
+    fn submit(
+        &mut self,
+        adapter: Option<&Arc<Adapter>>,
+        prompt: &[u32],
+        sampling: &Sampling,
+    ) -> Result<RowId, EngineError> {
+        if adapter.is_some() {
+            return Err(EngineError::Refused("a model of counts has no layer for an adapter".into()));
+        }
         let text: Vec<u8> = prompt.iter().filter_map(|token| u8::try_from(*token).ok()).collect();
         let row = self.next;
         self.next += 1;
@@ -298,7 +310,7 @@ mod tests {
         let prompt = model.encode("lorem ips").unwrap();
         let sampling = Sampling { temperature: 0.0, ..Sampling::default() };
         let mut session = model.session();
-        session.submit("", &prompt, &sampling).unwrap();
+        session.submit(None, &prompt, &sampling).unwrap();
         let mut output = Vec::new();
         let finish = loop {
             match session.step().unwrap()[0].1 {
@@ -308,8 +320,7 @@ mod tests {
         };
         let text: Vec<u8> = output.iter().map(|token| *token as u8).collect();
         assert_eq!((text.as_slice(), finish), (b"um dolor sit amet consectetur".as_slice(), Finish::Stop));
-        let scores =
-            model.score(&Scoring { adapter: "", prompt: &prompt, output: &output, passes: None }).unwrap();
+        let scores = model.score(&Scoring { prompt: &prompt, output: &output, passes: None }).unwrap();
         assert_eq!(scores.units, [0.0, output.len() as f64]);
     }
 }

@@ -13,8 +13,6 @@ pub const MAX_TOKENS: usize = 1 << 20;
 pub const MAX_STOPS: usize = 4;
 /// Longest stop text.
 pub const MAX_STOP_BYTES: usize = 256;
-/// Longest name of an adapter.
-pub const MAX_ADAPTER_BYTES: usize = 64;
 
 /// Who speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -79,8 +77,6 @@ pub struct Request {
     pub prompt: Prompt,
     /// How.
     pub sampling: Sampling,
-    /// The LoRA adapter; empty for the base model.
-    pub adapter: String,
 }
 
 /// Why the answer ended.
@@ -138,9 +134,6 @@ impl Request {
         if stop.iter().any(|text| text.is_empty() || text.len() > MAX_STOP_BYTES) {
             return out("stop", "a text of no or too many bytes".into(), "texts of 1 to 256 bytes");
         }
-        if self.adapter.len() > MAX_ADAPTER_BYTES {
-            return out("adapter", format!("{} bytes", self.adapter.len()), "at most 64 bytes");
-        }
         let too_long = |given, unit, limit| Err(RequestError::TooLong { given, unit, limit });
         match &self.prompt {
             Prompt::Text(text) if text.is_empty() => Err(RequestError::Empty),
@@ -165,7 +158,7 @@ impl Request {
 
     /// Writes the canonical encoding.
     pub fn encode(&self, into: &mut Writer) {
-        let Request { prompt, sampling, adapter } = self;
+        let Request { prompt, sampling } = self;
         match prompt {
             Prompt::Text(text) => {
                 into.u8(0).text(text);
@@ -186,7 +179,6 @@ impl Request {
         into.list(stop, |w, text| {
             w.text(text);
         });
-        into.text(adapter);
     }
 
     /// Reads the canonical encoding.
@@ -213,7 +205,7 @@ impl Request {
             max_tokens: from.u32()?,
             stop: from.list(MAX_STOPS, |r| Ok(r.text(MAX_STOP_BYTES)?.to_string()))?,
         };
-        Ok(Request { prompt, sampling, adapter: from.text(MAX_ADAPTER_BYTES)?.into() })
+        Ok(Request { prompt, sampling })
     }
 }
 
@@ -245,11 +237,10 @@ mod tests {
             prop::collection::vec(any::<u32>(), 1..9).prop_map(Prompt::Tokens),
         ];
         let stop = prop::collection::vec(".{1,5}", 0..4);
-        (prompt, 0f32..2.0, 0.1f32..1.0, any::<u32>(), any::<u64>(), 1u32..1000, stop, "[a-z]{0,8}").prop_map(
-            |(prompt, temperature, top_p, top_k, seed, max_tokens, stop, adapter)| Request {
+        (prompt, 0f32..2.0, 0.1f32..1.0, any::<u32>(), any::<u64>(), 1u32..1000, stop).prop_map(
+            |(prompt, temperature, top_p, top_k, seed, max_tokens, stop)| Request {
                 prompt,
                 sampling: Sampling { temperature, top_p, top_k, seed, max_tokens, stop },
-                adapter,
             },
         )
     }
@@ -269,11 +260,7 @@ mod tests {
 
     #[test]
     fn parameters_outside_their_ranges_are_refused() {
-        let good = Request {
-            prompt: Prompt::Text("hello".into()),
-            sampling: Sampling::default(),
-            adapter: String::new(),
-        };
+        let good = Request { prompt: Prompt::Text("hello".into()), sampling: Sampling::default() };
         assert_eq!(good.check(), Ok(()));
         let with = |change: fn(&mut Request)| {
             let mut request = good.clone();

@@ -10,12 +10,13 @@ use crate::{
 };
 use alloy_primitives::B256;
 use attribution::shares::SharesError;
+use model::Adapter;
 use primitives::Amount;
 use std::{ops::ControlFlow, sync::Arc};
 
 pub(crate) mod text;
 
-/// A model ready to answer, with its attribution cache.
+/// A model ready to answer, with its attribution cache. Models that are adapters of one base share its generator, and with it a batch.
 #[derive(Clone)]
 pub struct Worker {
     /// The model's id on the ledger.
@@ -24,6 +25,8 @@ pub struct Worker {
     pub name: String,
     /// Generates.
     pub generator: Arc<dyn Generator>,
+    /// What the model is over the generator's own weights; `None` for these alone.
+    pub adapter: Option<Arc<Adapter>>,
     /// Scores.
     pub attributor: Arc<dyn Attributor>,
     /// The data contributors' part of a fee, in hundredths of a percent.
@@ -54,6 +57,8 @@ pub struct Prepared {
     pub request: Request,
     /// The prompt's tokens.
     pub tokens: Vec<u32>,
+    /// The adapter that answers, if one does.
+    pub adapter: Option<Arc<Adapter>>,
 }
 
 impl Prepared {
@@ -99,8 +104,7 @@ pub struct Completing {
 
 fn scoring(generated: &Generated) -> Scoring<'_> {
     let Generated { prepared, output, ends: _, passes } = generated;
-    let (adapter, prompt) = (&prepared.request.adapter, &prepared.tokens);
-    Scoring { adapter, prompt, output: &output.tokens, passes: passes.as_ref() }
+    Scoring { prompt: &prepared.tokens, output: &output.tokens, passes: passes.as_ref() }
 }
 
 /// Why there is no answer. Nothing is charged.
@@ -118,13 +122,14 @@ pub enum AnswerError {
 }
 
 impl Worker {
-    /// A worker with the default data share.
+    /// A worker with the default data share, whose engine both generates and scores.
     pub fn new<E: Generator + Attributor + 'static>(model: B256, name: &str, engine: E) -> Worker {
         let engine = Arc::new(engine);
         Worker {
             model,
             name: name.into(),
             generator: engine.clone(),
+            adapter: None,
             attributor: engine,
             data_share_bps: DATA_SHARE_BPS,
         }
@@ -134,9 +139,6 @@ impl Worker {
     /// a request that does not fit is refused.
     pub fn prepare(&self, mut request: Request, fit: bool) -> Result<Prepared, AnswerError> {
         request.check()?;
-        if !request.adapter.is_empty() && !self.generator.adapters().contains(&request.adapter) {
-            return Err(EngineError::UnknownAdapter(request.adapter).into());
-        }
         let tokens = match &request.prompt {
             Prompt::Text(text) => self.generator.encode(text)?,
             Prompt::Messages(messages) => self.generator.render(messages)?,
@@ -159,7 +161,7 @@ impl Worker {
             return Err(EngineError::PastContext { prompt: tokens.len(), answer, context }.into());
         }
         request.sampling.max_tokens = answer.min(room) as u32;
-        Ok(Prepared { request, tokens })
+        Ok(Prepared { request, tokens, adapter: self.adapter.clone() })
     }
 
     /// Answers. Text goes to `sink` as it is made; when the sink breaks, the answer ends there and what was made so far is
@@ -181,7 +183,7 @@ impl Worker {
         prepared: &Prepared,
         sink: &mut dyn Sink,
     ) -> Result<Generated, AnswerError> {
-        let mut decoding = Decoding::new(self);
+        let mut decoding = Decoding::new(self.generator.as_ref());
         decoding.admit((), prepared.clone(), Box::new(|text: &str| sink.piece(text)))?;
         loop {
             if let Some(((), generated)) = decoding.step().pop() {
@@ -230,8 +232,7 @@ impl Worker {
         ends: &[u32],
         share: Amount,
     ) -> Result<Attributed, AnswerError> {
-        let (adapter, prompt) = (&prepared.request.adapter, &prepared.tokens);
-        let scoring = Scoring { adapter, prompt, output: &output.tokens, passes: None };
+        let scoring = Scoring { prompt: &prepared.tokens, output: &output.tokens, passes: None };
         self.divide(self.attributor.score(&scoring)?, ends, share)
     }
 

@@ -42,11 +42,11 @@ pub struct Limits {
     pub body_bytes: usize,
     /// Connections open at once; more wait to be accepted.
     pub connections: usize,
-    /// Answers of one model that are decoded together; more wait.
+    /// Answers of one base model and its adapters that are decoded together; more wait.
     pub rows: usize,
     /// Threads that attribute answers that ended.
     pub workers: usize,
-    /// Answers of one model waiting to be decoded; beyond, 429.
+    /// Answers of one base model and its adapters waiting to be decoded; beyond, 429.
     pub queue: usize,
     /// Time to send a request's head, and then its body.
     pub read_timeout: Duration,

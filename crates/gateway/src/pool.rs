@@ -1,17 +1,18 @@
 //! The threads that make answers. Generation is computing: it stays off the threads that serve connections.
 //!
 //! ```text
-//! submit ─▶ queue of the model ─▶ decoding thread of the model ─▶ finished ─▶ attributing threads ─▶ Made::Done
-//!   429       first come, first     one batch: rows come and go      bounded       price, score, divide
-//!             served                between passes
+//! submit ─▶ queue of the generator ─▶ its decoding thread ─▶ finished ─▶ attributing threads ─▶ Made::Done
+//!   429       first come, first         one batch: rows come     bounded       price, score, divide
+//!             served                    and go between passes
 //! ```
-//! Every row of a batch gets one token a pass, so that a long answer does not hold a short one up. A client that leaves takes its row out before
-//! the next pass. Answers that ended are attributed beside the decoding of the others, those that wait at the same time together; decoding waits only
-//! when as many answers as the batch has rows wait for attribution.
+//! A base model and the adapters over it are one generator, so that their rows share a batch. Every row of a batch gets one token a pass, so that a long
+//! answer does not hold a short one up. A client that leaves takes its row out before the next pass. Answers that ended are attributed beside the
+//! decoding of the others, those of a model that wait at the same time together; decoding waits only when as many answers as the batch has rows wait for
+//! attribution.
 
 use alloy_primitives::B256;
 use compute::{
-    Answer, AnswerError, AnswerId, Decoding, EngineError, Generated, Sink, Worker,
+    Answer, AnswerError, AnswerId, Decoding, EngineError, Generated, Generator, Sink, Worker,
     fee::Terms,
     worker::{Completing, Prepared},
 };
@@ -77,8 +78,9 @@ impl Drop for Running {
     }
 }
 
-/// Whom an answer is made for.
+/// Whom an answer is made for, and by which model.
 struct Ticket {
+    worker: Worker,
     id: AnswerId,
     salt: B256,
     terms: Terms,
@@ -108,7 +110,6 @@ struct Queued {
 }
 
 struct Finished {
-    worker: Worker,
     ticket: Ticket,
     generated: Generated,
 }
@@ -121,17 +122,18 @@ pub struct Full;
 /// How much is made at once.
 #[derive(Clone, Copy, Debug)]
 pub struct PoolLimits {
-    /// Answers of one model that are decoded together.
+    /// Answers of one base model and its adapters that are decoded together.
     pub rows: usize,
     /// Threads that attribute.
     pub attributing: usize,
-    /// Answers of one model that wait to be decoded.
+    /// Answers of one base model and its adapters that wait to be decoded.
     pub queue: usize,
 }
 
 /// Threads and their queues.
 pub struct Pool {
-    queues: HashMap<B256, SyncSender<Queued>>,
+    /// What answers as a model of the ledger, and the queue of its generator.
+    models: HashMap<B256, (Worker, SyncSender<Queued>)>,
     counts: Arc<Counts>,
 }
 
@@ -153,26 +155,35 @@ impl Pool {
                 .spawn(move || attribute(&receiver))?;
         }
         let counts = Arc::new(Counts::default());
-        let mut queues = HashMap::new();
+        let mut models: HashMap<B256, (Worker, SyncSender<Queued>)> = HashMap::new();
         for worker in workers {
-            let (queue, jobs) = sync_channel(limits.queue);
-            let (worker, finished, counts) = (worker.clone(), finished.clone(), counts.clone());
-            queues.insert(worker.model, queue);
-            std::thread::Builder::new()
-                .name(format!("decode-{}", worker.name))
-                .spawn(move || decode(&worker, limits.rows.max(1), &jobs, &finished, &counts))?;
+            let shared = models.values().find(|(other, _)| is_same(&other.generator, &worker.generator));
+            let queue = match shared {
+                Some((_, queue)) => queue.clone(),
+                None => {
+                    let (queue, jobs) = sync_channel(limits.queue);
+                    let (generator, finished, counts) =
+                        (worker.generator.clone(), finished.clone(), counts.clone());
+                    std::thread::Builder::new().name(format!("decode-{}", worker.name)).spawn(move || {
+                        decode(generator.as_ref(), limits.rows.max(1), &jobs, &finished, &counts)
+                    })?;
+                    queue
+                }
+            };
+            models.insert(worker.model, (worker.clone(), queue));
         }
-        Ok(Pool { queues, counts })
+        Ok(Pool { models, counts })
     }
 
     /// Queues a job, or refuses at once.
     pub fn submit(&self, job: Job) -> Result<Running, Full> {
         let Job { model, id, salt, prepared, terms } = job;
-        let queue = self.queues.get(&model).ok_or(Full)?;
+        let (worker, queue) = self.models.get(&model).ok_or(Full)?;
         let (made, reports) = unbounded_channel();
         let cancelled = Arc::new(AtomicBool::new(false));
         let running = Running { made: reports, cancelled: cancelled.clone() };
-        let ticket = Ticket { id, salt, terms, reports: Reports { made, cancelled } };
+        let reports = Reports { made, cancelled };
+        let ticket = Ticket { worker: worker.clone(), id, salt, terms, reports };
         self.counts.waiting.fetch_add(1, Ordering::Relaxed);
         match queue.try_send(Queued { ticket, prepared }) {
             Ok(()) => Ok(running),
@@ -198,15 +209,20 @@ fn broke_down() -> EngineError {
     EngineError::Failed("it broke down on this request; nothing was charged".into())
 }
 
-/// Runs one model's batch until nobody can ask any more.
+/// Whether rows of both go into one batch.
+fn is_same(one: &Arc<dyn Generator>, other: &Arc<dyn Generator>) -> bool {
+    std::ptr::addr_eq(Arc::as_ptr(one), Arc::as_ptr(other))
+}
+
+/// Runs one generator's batch until nobody can ask any more.
 fn decode(
-    worker: &Worker,
+    generator: &dyn Generator,
     rows: usize,
     jobs: &Receiver<Queued>,
     finished: &SyncSender<Finished>,
     counts: &Counts,
 ) {
-    let mut decoding: Decoding<'_, Ticket> = Decoding::new(worker);
+    let mut decoding: Decoding<'_, Ticket> = Decoding::new(generator);
     // Rows that the gauge counts.
     let mut shown = 0;
     loop {
@@ -239,7 +255,7 @@ fn decode(
                 // Nobody waits, nobody pays: there is nothing to attribute.
                 Ok(_) if ticket.reports.made.is_closed() => {}
                 Ok(generated) => {
-                    let _ = finished.send(Finished { worker: worker.clone(), ticket, generated });
+                    let _ = finished.send(Finished { ticket, generated });
                 }
             }
         }
@@ -272,8 +288,8 @@ fn attribute(finished: &Mutex<Receiver<Finished>>) {
             let Ok(first) = finished.recv() else { return };
             std::iter::once(first).chain(finished.try_iter().take(TOGETHER - 1)).collect::<Vec<_>>()
         };
-        while let Some(model) = ended.first().map(|ended| ended.worker.model) {
-            let (ours, others) = ended.into_iter().partition(|ended| ended.worker.model == model);
+        while let Some(model) = ended.first().map(|ended| ended.ticket.worker.model) {
+            let (ours, others) = ended.into_iter().partition(|ended| ended.ticket.worker.model == model);
             ended = others;
             complete(ours);
         }
@@ -282,10 +298,10 @@ fn attribute(finished: &Mutex<Receiver<Finished>>) {
 
 /// Completes answers of one model.
 fn complete(ended: Vec<Finished>) {
-    let Some(worker) = ended.first().map(|ended| ended.worker.clone()) else { return };
+    let Some(worker) = ended.first().map(|ended| ended.ticket.worker.clone()) else { return };
     let (completing, reports): (Vec<_>, Vec<_>) = ended
         .into_iter()
-        .map(|Finished { worker: _, ticket: Ticket { id, salt, terms, reports }, generated }| {
+        .map(|Finished { ticket: Ticket { worker: _, id, salt, terms, reports }, generated }| {
             (Completing { id, salt, generated, terms }, reports)
         })
         .unzip();

@@ -94,6 +94,9 @@ pub enum ServeError {
     /// The ledger is needed once, to make the escrow known.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
+    /// Requests could not tell two models apart.
+    #[error("two models are called `{0}`: serve one of them at another gateway")]
+    SameName(String),
     /// What stands in the log or the folder cannot be understood.
     #[error("{0}")]
     Inconsistent(String),
@@ -163,6 +166,9 @@ pub async fn serve_on(
     let payments = Arc::new(payments);
     let mut models = BTreeMap::new();
     for (worker, offered) in workers {
+        if models.contains_key(&worker.name) {
+            return Err(ServeError::SameName(worker.name));
+        }
         let model = open_model(&config, &payments, worker, offered, disk.as_ref())?;
         if !config.free {
             match payments.register_escrow(model.worker.model).await {
@@ -309,10 +315,9 @@ async fn record_again(app: &Arc<App>, intent: &Intent) -> Result<(), ServeError>
 }
 
 impl App {
-    /// The model of a name, with or without an adapter.
+    /// The model of a name; an adapter's is `base:adapter`.
     pub fn model(&self, name: &str) -> Result<Arc<ServedModel>, ApiError> {
-        let base = name.split_once(':').map_or(name, |(base, _)| base);
-        self.models.get(base).cloned().ok_or_else(|| {
+        self.models.get(name).cloned().ok_or_else(|| {
             let message = format!("the model `{name}` is not served here: /v1/models lists what is");
             ApiError {
                 param: Some("model"),

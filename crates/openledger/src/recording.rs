@@ -8,14 +8,18 @@ use alloy_signer_local::PrivateKeySigner;
 use alloy_sol_types::SolCall;
 use anyhow::Context as _;
 use interfaces::{
-    addresses::DATANETS,
+    addresses::{DATANETS, TREASURY},
     datanets::{IDatanets, datanet_id},
+    treasury::ITreasury,
 };
+use ledger::treasury::Parameter;
 use std::time::Duration;
 use vault::{Vault, commands::Reveal, vault::layout::ContributionId};
 
 /// Bond for each byte contributed, in units.
 pub const BOND_PER_BYTE: u128 = 1_000_000_000_000;
+/// Time between two looks at the newest block.
+const LOOK: Duration = Duration::from_millis(100);
 /// After this time a commitment's block is final and its second has passed.
 pub const FINALITY: Duration = Duration::from_millis(1500);
 
@@ -75,7 +79,7 @@ pub async fn commit(
         .context("a commitment was refused")
 }
 
-/// Opens a commitment, unless that is done. Its block must be final: [`FINALITY`].
+/// Opens a commitment, unless that is done, as soon as the network's delay allows. Its block must be final: [`FINALITY`].
 pub async fn reveal(
     client: &Client,
     vault: &Vault,
@@ -85,6 +89,7 @@ pub async fn reveal(
     if is_revealed(client, id).await {
         return Ok(());
     }
+    wait_until_open(client, key, id).await?;
     let Reveal { commitment: _, root, salt, owner: _, items, bytes, signatures, licence } =
         vault::commands::reveal(vault, &id)?;
     let uses = primitives::licence::granted(&licence);
@@ -94,6 +99,18 @@ pub async fn reveal(
         .await
         .map(drop)
         .context("a reveal was refused")
+}
+
+/// Waits until the network's delay after a commitment has passed, in the time of blocks.
+async fn wait_until_open(client: &Client, key: &PrivateKeySigner, id: ContributionId) -> anyhow::Result<()> {
+    let call = IDatanets::commitmentCall { owner: key.address(), commitment: id.0 };
+    let committed_s = client.view(DATANETS, &call).await?.time;
+    let call = ITreasury::parameterCall { id: Parameter::RevealDelaySeconds as u16 };
+    let delay_s = u64::try_from(client.view(TREASURY, &call).await?.value).unwrap_or(u64::MAX);
+    while client.timestamp().await? < committed_s.saturating_add(delay_s) {
+        tokio::time::sleep(LOOK).await;
+    }
+    Ok(())
 }
 
 /// Freezes what a Datanet holds as its next version; the version's number.

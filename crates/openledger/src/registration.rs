@@ -1,4 +1,5 @@
-//! A model of one's own on the ledger: from Datanets of the vault to a folder that `openledger model serve` takes.
+//! A model of one's own on the ledger: from Datanets of the vault to a folder that `openledger model serve` takes. It is a model with weights of its own, or
+//! an adapter of a base that stands there: a model of its own too, with the base as its lineage, trained, attributed and finalised in the same way.
 //!
 //! # Order of things (RULEBOOK R2e)
 //! ```text
@@ -12,16 +13,17 @@
 //! ```text
 //! registration.json   what was asked for; another request in the same folder is refused
 //! manifest.json       what the manifest's hash on the ledger is of
-//! tokenizer.json      learned from the training set
+//! tokenizer.json      learned from the training set; none for an adapter, which reads by its base's
 //! run/ cache/ units.jsonl serving.json   as `serving` says
 //! ```
 
 mod models;
+mod start;
 mod training;
 mod units;
 
 pub use models::Models;
-pub use training::{Training, manifest};
+pub use training::{Start, Training, manifest};
 pub use units::{Text, owners, units};
 
 use crate::{
@@ -38,7 +40,7 @@ use interfaces::{
     datanets::{IDatanets, datanet_id},
     models::IModels,
 };
-use model::{Progress, Tokenizer, TrainOptions, train};
+use model::{Progress, TrainOptions, train};
 use ops::Ctx;
 use primitives::Amount;
 use serde::{Deserialize, Serialize};
@@ -69,10 +71,8 @@ pub struct Request {
     pub uses: u32,
     /// The training set's root.
     pub set: B256,
-    /// Sizes of the model but for the vocabulary, which the tokenizer decides.
-    pub architecture: model::commands::Architecture,
-    /// Tokens of the vocabulary at most.
-    pub vocabulary: usize,
+    /// What it is made from.
+    pub origin: Origin,
     /// How it is trained; the seed is the beacon's and 0 here.
     pub train: TrainOptions,
     /// Dimensions that gradients are projected to, for attribution.
@@ -81,14 +81,34 @@ pub struct Request {
     pub price: Price,
 }
 
+/// What a model is made from, beside texts.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Origin {
+    /// Nothing: its weights are drawn.
+    New {
+        /// Sizes of the model but for the vocabulary, which the tokenizer decides.
+        architecture: model::commands::Architecture,
+        /// Tokens of the vocabulary at most.
+        vocabulary: usize,
+    },
+    /// A base, over which the LoRA adapter of the training options is trained.
+    Base {
+        /// The base's id on the ledger.
+        model: B256,
+        /// What the base's developers get of the adapter's developer's part of a fee, in basis points (RULEBOOK R1).
+        share_bps: u16,
+    },
+}
+
 /// What came of it.
 #[derive(Debug, Serialize)]
 pub struct Registered {
     /// The model's id on the ledger.
     pub model: B256,
-    /// Its name.
+    /// The name by which requests choose it.
     pub name: String,
-    /// Numbers in it.
+    /// Numbers that were trained.
     pub parameters: u64,
     /// Units it was trained on.
     pub units: usize,
@@ -112,6 +132,8 @@ pub struct Registrar<'a> {
     pub key: &'a PrivateKeySigner,
     /// Where the model is made.
     pub folder: &'a Path,
+    /// The base's folder, for an adapter.
+    pub base: Option<&'a Serving>,
     /// The arithmetic's context.
     pub ctx: Ctx,
     /// Hears how it goes.
@@ -130,25 +152,28 @@ impl Registrar<'_> {
         self.claim_folder(request)?;
         let data = self.versions(vault, request).await?;
         let texts = texts(vault, ring, request, &data, now)?;
-        let tokenizer = self.tokenizer(&texts, request)?;
+        let (start, tokenizer) = self.start(&texts, request).await?;
+        let (context, parameters) = (start.config().context, start.parameters(&request.train)?);
         let owners = owners(&texts);
-        let units = units(&texts, &owners, &tokenizer, request.architecture.context)?;
-        let config = request.architecture.config(tokenizer.vocabulary());
+        let units = units(&texts, &owners, &tokenizer, context)?;
         (self.tell)(format!(
-            "{} units of {} texts by {} contributors; {} parameters, {} steps",
+            "{} units of {} texts by {} contributors; {parameters} parameters, {} steps",
             units.len(),
             texts.len(),
             owners.len(),
-            config.parameters(),
             request.train.steps
         ));
-        let (document, manifest) = manifest(&config, &tokenizer, &request.set, &request.train)?;
+        let (document, manifest) = manifest(&start, &tokenizer, &request.set, &request.train)?;
         write(&self.folder.join(MANIFEST_FILE), &document)?;
         let models = Models { client: self.client, key: self.key };
+        let (base, share_bps) = match request.origin {
+            Origin::New { .. } => (None, 0),
+            Origin::Base { model, share_bps } => (Some(model), share_bps),
+        };
         let what = IModels::Registration {
             manifest,
-            base: B256::ZERO,
-            baseShareBps: 0,
+            base: base.unwrap_or_default(),
+            baseShareBps: share_bps,
             uses: request.uses,
             licence: request.licence.clone(),
             name: request.name.clone(),
@@ -157,7 +182,7 @@ impl Registrar<'_> {
         (self.tell)(format!("registered as {id}"));
         let seed = models.seed(id).await?;
         let options = TrainOptions { seed, ..request.train.clone() };
-        let training = Training { id, config: &config, tokenizer: &tokenizer, units: &units, options };
+        let training = Training { id, start: &start, tokenizer: &tokenizer, units: &units, options };
         let mut told = Instant::now();
         let mut observe = |progress: &Progress| {
             if told.elapsed() >= WORD {
@@ -170,19 +195,27 @@ impl Registrar<'_> {
             |step, root| (self.tell)(format!("checkpoint of step {step} on the ledger: {root}"));
         let final_root =
             training.run(&models, self.ctx, &self.folder.join(RUN), &mut observe, &mut committed).await?;
-        let weights = Path::new(RUN).join(train::MODEL_DIR);
-        tokenizer.save(&self.folder.join(&weights))?;
+        let result = if base.is_some() { train::ADAPTER_DIR } else { train::MODEL_DIR };
+        let weights = Path::new(RUN).join(result);
+        if base.is_none() {
+            tokenizer.save(&self.folder.join(&weights))?;
+        }
         let description = Description {
+            base,
             weights,
             cache: CACHE.into(),
             run: Some(RUN.into()),
             ..Serving::describe(id, &request.name)
         };
         let serving = Serving::write(self.folder, description, &units)?;
+        let serving = match self.base {
+            Some(base) => serving.over(base.clone())?,
+            None => serving,
+        };
         let options = cache::Options {
             rank: request.rank,
             seed,
-            unit_tokens: u32::try_from(request.architecture.context)?,
+            unit_tokens: u32::try_from(context)?,
             ..cache::Options::default()
         };
         let cache = tokio::task::block_in_place(|| {
@@ -192,8 +225,8 @@ impl Registrar<'_> {
         models.finalise(id, final_root, commitment, &request.price).await?;
         Ok(Registered {
             model: id,
-            name: request.name.clone(),
-            parameters: config.parameters(),
+            name: serving.name(),
+            parameters,
             units: units.len(),
             contributors: owners.len(),
             seed,
@@ -251,16 +284,6 @@ impl Registrar<'_> {
             data.insert(local.0, IModels::DatanetVersion { datanet, version: number });
         }
         Ok(data)
-    }
-
-    fn tokenizer(&self, texts: &[Text], request: &Request) -> anyhow::Result<Tokenizer> {
-        if let Ok(tokenizer) = Tokenizer::load(self.folder) {
-            return Ok(tokenizer);
-        }
-        let all = texts.iter().map(|text| text.text.as_str());
-        let tokenizer = Tokenizer::train_bpe(all, request.vocabulary, &[])?;
-        tokenizer.save(self.folder)?;
-        Ok(tokenizer)
     }
 }
 

@@ -2,11 +2,12 @@
 //!
 //! ```text
 //! serving.json    this description; paths are relative to the folder
-//! weights/        the model, with its tokenizer
+//! weights/        the model, with its tokenizer; an adapter's factors
 //! cache/          the attribution cache whose root the ledger holds
 //! units.jsonl     a unit a line, in the cache's order: its tokens, and the documents that have a part in it
 //! run/            the training run: manifest, log of steps, checkpoints (for `verify --replay-training`)
 //! ```
+//! An adapter's folder names its base by its id on the ledger ([`Description::base`]), whose folder holds the weights and the tokenizer ([`base`]).
 //! After `datanet erase` the description says `"replay": "partial"` ([`Replay`]).
 //! `openledger model register` and `openledger demo` write one. The units' tokens are contributed text: the folder is as private as the Datanets it came from
 //! (RULEBOOK R15: trainers and operators see plaintext).
@@ -17,17 +18,23 @@ use attribution::influence::{
     cache::{self, Cache, CacheError, UnitMeta},
     language::{Language, scored_tokens},
 };
-use compute::engine::Unit;
-use model::{Example, Model, Tokenizer};
+use compute::{LanguageEngine, Worker, engine::Unit};
+use model::{
+    Adapter, Example, Model, Tokenizer,
+    train::{Manifest, Trained},
+};
 use ops::Ctx;
 use serde::{Deserialize, Serialize};
 use std::{
     fs::File,
     io::{BufRead, BufReader, BufWriter, Read as _, Write as _},
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
+mod base;
 mod erase;
+mod standing;
 
 pub use erase::{Erasure, remove_replays};
 
@@ -48,9 +55,12 @@ pub struct Description {
     pub version: u32,
     /// The model's id on the ledger.
     pub model: B256,
-    /// The name by which requests choose it.
+    /// Its name on the ledger, by which requests choose it; an adapter's with its base's before it ([`Serving::name`]).
     pub name: String,
-    /// Folder of the weights and the tokenizer.
+    /// The model on the ledger that it is an adapter of, if it is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub base: Option<B256>,
+    /// Folder of the weights and the tokenizer; an adapter's, of its factors alone.
     pub weights: PathBuf,
     /// Folder of the attribution cache.
     pub cache: PathBuf,
@@ -158,15 +168,17 @@ impl ServedPart {
 }
 
 /// A served model, opened.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Serving {
     folder: PathBuf,
     /// What it is.
     pub description: Description,
+    /// An adapter's base, once it is known where it is.
+    base: Option<Box<Serving>>,
 }
 
 impl Serving {
-    /// Opens the folder.
+    /// Opens the folder; an adapter's without its base, which answering, replays and items need ([`Serving::open_over`]).
     pub fn open(folder: &Path) -> anyhow::Result<Serving> {
         let path = folder.join(FILE);
         let size = std::fs::metadata(&path)
@@ -187,12 +199,12 @@ impl Serving {
             path.display(),
             description.version
         );
-        Ok(Serving { folder: folder.into(), description })
+        Ok(Serving { folder: folder.into(), description, base: None })
     }
 
     /// Describes the model in `folder` and lists its units there.
     pub fn write(folder: &Path, description: Description, units: &[ServedUnit]) -> anyhow::Result<Serving> {
-        let serving = Serving { folder: folder.into(), description };
+        let serving = Serving { folder: folder.into(), description, base: None };
         serving.write_units(units)?;
         serving.write_description()?;
         Ok(serving)
@@ -226,6 +238,7 @@ impl Serving {
             version: VERSION,
             model,
             name: name.into(),
+            base: None,
             weights: "weights".into(),
             cache: "cache".into(),
             units: "units.jsonl".into(),
@@ -263,10 +276,34 @@ impl Serving {
         Ok(units)
     }
 
-    /// Weights and tokenizer.
+    /// Weights and tokenizer, an adapter's being its base's.
     pub fn model(&self) -> anyhow::Result<(Model, Tokenizer)> {
-        let folder = self.folder.join(&self.description.weights);
+        let bearer = self.bearer()?;
+        let folder = bearer.folder.join(&bearer.description.weights);
         Ok((Model::load(&folder)?, Tokenizer::load(&folder)?))
+    }
+
+    /// What it is over the weights of `model`, if it is an adapter.
+    pub fn adapter(&self, model: &Model) -> anyhow::Result<Option<Adapter>> {
+        let folder = self.folder.join(&self.description.weights);
+        let load = |_| {
+            Adapter::load(&folder, model).with_context(|| {
+                format!(
+                    "{} does not hold an adapter of the model in {}",
+                    folder.display(),
+                    self.bearer().map_or(&self.folder, |bearer| &bearer.folder).display()
+                )
+            })
+        };
+        self.description.base.map(load).transpose()
+    }
+
+    /// The model that its training run of this manifest started from.
+    pub fn start(&self, manifest: &Manifest) -> anyhow::Result<Model> {
+        match manifest.options.trained {
+            Trained::Weights => Ok(Model::initial(manifest.config.clone(), manifest.options.seed)?),
+            Trained::Adapter(_) => Ok(self.model()?.0),
+        }
     }
 
     /// The attribution cache as it was built.
@@ -292,11 +329,19 @@ impl Serving {
         Ok(())
     }
 
-    /// The engine that answers and attributes with `cache`.
-    pub fn engine(&self, ctx: Ctx, cache: Cache) -> anyhow::Result<compute::LanguageEngine> {
+    /// The weights in service; those of an adapter's base answer with all adapters of it.
+    pub fn engine(&self, ctx: Ctx) -> anyhow::Result<Arc<LanguageEngine>> {
         let (model, tokenizer) = self.model()?;
+        Ok(LanguageEngine::new(model, tokenizer, ctx)?)
+    }
+
+    /// What answers by `engine`, which is of its weights or its base's, and attributes with `cache`.
+    pub fn worker(&self, engine: &Arc<LanguageEngine>, cache: Cache) -> anyhow::Result<Worker> {
+        let adapter = self.adapter(engine.model())?;
         let units = self.units()?.iter().flat_map(|unit| &unit.parts).map(ServedPart::unit).collect();
-        Ok(compute::LanguageEngine::new(model, tokenizer, cache, units, ctx)?)
+        engine
+            .worker(self.description.model, &self.name(), adapter, cache, units)
+            .with_context(|| format!("{} cannot be served", self.folder.display()))
     }
 
     /// Builds the attribution cache again from weights and units, in `folder`, with the options it was built with. Nothing of the
@@ -327,7 +372,11 @@ impl Serving {
             unit.parts.iter().map(move |part| cache::Unit { item, meta: part.meta() })
         });
         let units: Vec<cache::Unit<'_, Example>> = parts.collect();
-        let language = Language::new(&model);
+        let adapter = self.adapter(&model)?;
+        let language = match &adapter {
+            Some(adapter) => Language::with_adapter(&model, adapter),
+            None => Language::new(&model),
+        };
         Ok(cache::build(ctx, &language, &units, options, folder, progress)?)
     }
 }

@@ -52,18 +52,27 @@ impl std::fmt::Debug for Language<'_> {
 impl<'a> Language<'a> {
     /// Wraps a model; hashes its weights once and lays them out.
     pub fn new(model: &'a Model) -> Language<'a> {
-        Language::of(model, Language::prepare(model), Attributed::blocks(model))
-    }
-
-    /// As [`Language::new`], for who has the weights of `model` laid out already, not quantised.
-    pub fn with_prepared(model: &'a Model, prepared: Arc<Prepared>) -> Language<'a> {
-        Language::of(model, prepared, Attributed::blocks(model))
+        Language::with_prepared(model, None, Language::prepare(model))
     }
 
     /// Wraps a model with an adapter made or loaded for it. What is attributed are the adapter's factors: the base learned nothing from what the adapter was
     /// trained on.
     pub fn with_adapter(model: &'a Model, adapter: &'a Adapter) -> Language<'a> {
-        Language::of(model, Language::prepare(model), Attributed::factors(model, adapter))
+        Language::with_prepared(model, Some(adapter), Language::prepare(model))
+    }
+
+    /// As [`Language::new`], or [`Language::with_adapter`] if there is one, for who has the weights of `model` laid out already, not quantised.
+    pub fn with_prepared(
+        model: &'a Model,
+        adapter: Option<&'a Adapter>,
+        prepared: Arc<Prepared>,
+    ) -> Language<'a> {
+        let attributed = match adapter {
+            Some(adapter) => Attributed::factors(model, adapter),
+            None => Attributed::blocks(model),
+        };
+        let (identity, layers) = (attributed.identity(model), attributed.layers(model));
+        Language { model, prepared, answers: true, attributed, identity, layers, spare: Mutex::default() }
     }
 
     /// The answers of `model`, attributed by the gradients of `checkpoint`, which it was in an earlier step of its training. The identity commits to both.
@@ -80,11 +89,6 @@ impl<'a> Language<'a> {
 
     fn prepare(model: &Model) -> Arc<Prepared> {
         Arc::new(Prepared::new(model, Quantisation::None))
-    }
-
-    fn of(model: &'a Model, prepared: Arc<Prepared>, attributed: Attributed<'a>) -> Language<'a> {
-        let (identity, layers) = (attributed.identity(model), attributed.layers(model));
-        Language { model, prepared, answers: true, attributed, identity, layers, spare: Mutex::default() }
     }
 
     /// [`Tapped::backward`], from what was kept of the forward pass, if anything.

@@ -77,7 +77,6 @@ fn settled() -> (Bundle, Ledger) {
         let request = Request {
             prompt: Prompt::Text("time ".into()),
             sampling: Sampling { seed: number.into(), ..Sampling::default() },
-            adapter: String::new(),
         };
         let prepared = worker.prepare(request, true).unwrap();
         let terms = Terms::Metered { price, most: Amount(u128::MAX) };

@@ -4,7 +4,7 @@ use super::{LogError, MAX_GROUP_BYTES, store::Store};
 use alloy_primitives::{Address, B256};
 use primitives::encoding::Reader;
 
-const MAGIC: &[u8; 8] = b"OLRECEI1";
+const MAGIC: &[u8; 8] = b"OLRECEI2";
 /// Magic, operator, model, key, check.
 const HEADER_BYTES: usize = 8 + 20 + 32 + 32 + 8;
 /// Marker, length, check.

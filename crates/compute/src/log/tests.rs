@@ -125,7 +125,6 @@ fn draft(number: u8) -> Draft {
                 content: format!("question {number}"),
             }]),
             sampling: Sampling::default(),
-            adapter: String::new(),
         },
         output: Output { tokens: vec![1, 2], text: "an answer".into(), finish: Finish::Stop },
         usage: Usage { prompt_tokens: 3, completion_tokens: 2 },

@@ -26,7 +26,6 @@ fn entry(stop_after: usize) -> Entry {
     let request = Request {
         prompt: Prompt::Text("time ".into()),
         sampling: Sampling { seed: 7, ..Sampling::default() },
-        adapter: String::new(),
     };
     let worker = worker();
     let prepared = worker.prepare(request, true).unwrap();

@@ -23,7 +23,6 @@ fn request(prompt: &str) -> Request {
     Request {
         prompt: Prompt::Text(prompt.into()),
         sampling: Sampling { temperature: 0.0, ..Sampling::default() },
-        adapter: String::new(),
     }
 }
 
@@ -94,13 +93,7 @@ fn a_request_past_the_context_is_refused_or_fitted() {
 }
 
 #[test]
-fn unknown_adapters_and_tokens_are_refused() {
-    let mut adapted = request("x");
-    adapted.adapter = "nobody".into();
-    assert!(matches!(
-        worker().prepare(adapted, true),
-        Err(AnswerError::Engine(EngineError::UnknownAdapter(_)))
-    ));
+fn unknown_tokens_and_empty_prompts_are_refused() {
     let mut tokens = request("x");
     tokens.prompt = Prompt::Tokens(vec![70_000]);
     assert!(matches!(worker().prepare(tokens, true), Err(AnswerError::Engine(EngineError::Refused(_)))));

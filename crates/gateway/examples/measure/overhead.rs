@@ -55,12 +55,12 @@ pub fn run() {
 fn prepared(worker: &Worker, tokens: u32, seed: usize) -> Prepared {
     let prompt = (0..PROMPT_TOKENS).map(|at| (at * 31 + seed as u32 * 7) % 2000 + 1).collect();
     let sampling = Sampling { max_tokens: tokens, seed: seed as u64, ..Sampling::default() };
-    let request = Request { prompt: Prompt::Tokens(prompt), sampling, adapter: String::new() };
+    let request = Request { prompt: Prompt::Tokens(prompt), sampling };
     worker.prepare(request, false).expect("it fits")
 }
 
 fn generate(worker: &Worker, batch: usize, tokens: u32, round: usize) -> Vec<Generated> {
-    let mut decoding = Decoding::new(worker);
+    let mut decoding = Decoding::new(worker.generator.as_ref());
     for row in 0..batch {
         let request = prepared(worker, tokens, round * batch + row);
         let quiet = |_: &str| ControlFlow::Continue(());

@@ -85,11 +85,7 @@ fn write(scene: &Scene, receipts: u64) {
         let answer = Answer {
             id: AnswerId(id),
             salt: B256::ZERO,
-            request: Request {
-                prompt: Prompt::Tokens(vec![1; 32]),
-                sampling: Sampling::default(),
-                adapter: String::new(),
-            },
+            request: Request { prompt: Prompt::Tokens(vec![1; 32]), sampling: Sampling::default() },
             output: Output { tokens: vec![1; 64], text: "x".repeat(200), finish: Finish::Length },
             usage: Usage { prompt_tokens: 32, completion_tokens: 64 },
             fee: FEE,

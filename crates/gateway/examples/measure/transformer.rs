@@ -80,8 +80,9 @@ pub fn prepare(text: &Path, folder: &Path) {
             label: String::new(),
         })
         .collect();
-    let engine = LanguageEngine::new(model.clone(), tokenizer, cache, owned, ctx).expect("they go together");
-    let _ = WORKER.set(Worker::new(B256::ZERO, NAME, engine));
+    let engine = LanguageEngine::new(model.clone(), tokenizer, ctx).expect("they go together");
+    let worker = engine.worker(B256::ZERO, NAME, None, cache, owned).expect("they go together");
+    let _ = WORKER.set(worker);
 }
 
 /// The account of contributor `number`.

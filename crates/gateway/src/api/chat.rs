@@ -35,7 +35,6 @@ pub fn read(body: &[u8], digest: B256, seed: u64, default_max_tokens: u32) -> Re
     let request = Request {
         prompt: Prompt::Messages(messages),
         sampling: common.sampling(max_tokens.unwrap_or(default_max_tokens), seed)?,
-        adapter: adapter(&common.model),
     };
     Ok(Ask {
         endpoint: Endpoint::Chat,
@@ -47,11 +46,6 @@ pub fn read(body: &[u8], digest: B256, seed: u64, default_max_tokens: u32) -> Re
         body: digest,
         echo: Value::Null,
     })
-}
-
-/// The adapter in a model's name: what follows the colon.
-pub fn adapter(model: &str) -> String {
-    model.split_once(':').map_or(String::new(), |(_, adapter)| adapter.into())
 }
 
 /// Why an answer ended, in OpenAI's words.

@@ -2,7 +2,7 @@
 
 use super::{
     ApiError,
-    chat::{adapter, finish_reason, usage},
+    chat::{finish_reason, usage},
     endpoint::{Ask, Rendering},
     flow::Started,
     owed::Recorded,
@@ -61,11 +61,8 @@ pub fn read(body: &[u8], digest: B256, seed: u64, _default: u32) -> Result<Ask, 
     if echo == Some(true) || best_of.is_some_and(|best| best != 1) || suffix.is_some_and(|s| !s.is_empty()) {
         return Err(ApiError::bad(None, "`echo`, `best_of` and `suffix` are not offered: leave them out"));
     }
-    let request = Request {
-        prompt,
-        sampling: common.sampling(max_tokens.unwrap_or(DEFAULT_MAX_TOKENS), seed)?,
-        adapter: adapter(&common.model),
-    };
+    let request =
+        Request { prompt, sampling: common.sampling(max_tokens.unwrap_or(DEFAULT_MAX_TOKENS), seed)? };
     Ok(Ask {
         endpoint: Endpoint::Completions,
         stream: common.stream.unwrap_or(false),

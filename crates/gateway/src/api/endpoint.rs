@@ -280,7 +280,6 @@ pub async fn offer_or_refund(
         request: Request {
             prompt: compute::Prompt::Tokens(Vec::new()),
             sampling: compute::Sampling::default(),
-            adapter: String::new(),
         },
         exact_max_tokens: false,
         stream: true,

@@ -127,10 +127,6 @@ impl From<AnswerError> for ApiError {
             AnswerError::Engine(EngineError::PastContext { .. }) => {
                 ApiError { code: "context_length_exceeded".into(), ..ApiError::bad(None, message) }
             }
-            AnswerError::Engine(EngineError::UnknownAdapter(_)) => {
-                let error = ApiError::not_found(message);
-                ApiError { code: "model_not_found".into(), param: Some("model"), ..error }
-            }
             AnswerError::Engine(EngineError::Failed(_)) | AnswerError::Shares(_) => {
                 tracing::error!(%message, "an answer failed");
                 ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "answer_failed", message)

@@ -10,31 +10,23 @@ use interfaces::addresses;
 use serde_json::{Value, json};
 use std::sync::Arc;
 
-/// All models and their adapters.
+/// All models, those that are adapters too.
 pub async fn list(State(app): State<Arc<App>>) -> Json<Value> {
-    let data: Vec<Value> = app
-        .models
-        .values()
-        .flat_map(|model| {
-            let adapters = model.worker.generator.adapters();
-            let names = adapters.iter().map(|adapter| format!("{}:{adapter}", model.worker.name));
-            std::iter::once(model.worker.name.clone()).chain(names).map(|name| describe(&app, model, &name))
-        })
-        .collect();
+    let data: Vec<Value> = app.models.values().map(|model| describe(&app, model)).collect();
     Json(json!({ "object": "list", "data": data }))
 }
 
 /// One model.
 pub async fn one(State(app): State<Arc<App>>, Path(name): Path<String>) -> Result<Json<Value>, ApiError> {
     let model = app.model(&name)?;
-    Ok(Json(describe(&app, &model, &name)))
+    Ok(Json(describe(&app, &model)))
 }
 
-fn describe(app: &App, model: &ServedModel, name: &str) -> Value {
+fn describe(app: &App, model: &ServedModel) -> Value {
     let operator = app.config.operator.address();
     let attributor = &model.worker.attributor;
     json!({
-        "id": name,
+        "id": model.worker.name,
         "object": "model",
         "created": app.started_s,
         "owned_by": operator,

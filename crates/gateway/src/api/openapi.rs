@@ -32,7 +32,7 @@ fn build() -> Value {
         })
     };
     let common = json!({
-        "model": { "type": "string", "description": "a model's name, with `:adapter` behind it for an adapter" },
+        "model": { "type": "string", "description": "a model's name; an adapter's is `base:adapter`" },
         "stream": { "type": "boolean" }, "temperature": { "type": "number", "minimum": 0, "maximum": 2 },
         "top_p": { "type": "number" }, "seed": { "type": "integer" },
         "stop": { "oneOf": [{ "type": "string" }, { "type": "array", "items": { "type": "string" }, "maxItems": 4 }] }

@@ -11,7 +11,7 @@ const MAX_TOKENS: u32 = 1 << 20;
 /// Sampling as OpenAI's clients send it. What this API does not do is refused, not ignored.
 #[derive(Debug, Default, Deserialize)]
 pub struct Common {
-    /// The model's name, with `:adapter` behind it for an adapter.
+    /// The model's name; an adapter's is `base:adapter`.
     pub model: String,
     /// SSE.
     #[serde(default)]

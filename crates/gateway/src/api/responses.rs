@@ -2,7 +2,6 @@
 
 use super::{
     ApiError,
-    chat::adapter,
     endpoint::{Ask, Rendering},
     flow::Started,
     owed::{Recorded, with_cost},
@@ -58,7 +57,6 @@ pub fn read(body: &[u8], digest: B256, seed: u64, default_max_tokens: u32) -> Re
     let request = Request {
         prompt: Prompt::Messages(messages),
         sampling: common.sampling(max_output_tokens.unwrap_or(default_max_tokens), seed)?,
-        adapter: adapter(&common.model),
     };
     let echo = json!({
         "instructions": instructions, "max_output_tokens": max_output_tokens, "metadata": metadata.unwrap_or(json!({})),

@@ -174,11 +174,7 @@ mod tests {
             identifier: "identifier".into(),
             id: AnswerId([3; 16]),
             salt: B256::repeat_byte(4),
-            request: Request {
-                prompt: Prompt::Text("x".into()),
-                sampling: Sampling::default(),
-                adapter: String::new(),
-            },
+            request: Request { prompt: Prompt::Text("x".into()), sampling: Sampling::default() },
             amount: Amount(5),
             from: Address::repeat_byte(6),
             nonce: B256::repeat_byte(7),

@@ -4,6 +4,7 @@
 //! The ledger is its state machine in memory (`ledger::MemoryLedger`), whose clock a test moves; every test ends in [`scene::Scene::audit`], which
 //! settles everything and finds every unit again.
 
+mod adapters;
 mod batching;
 mod book;
 mod clients;

@@ -16,6 +16,7 @@ async fn what_is_wrong_with_a_request_is_said_and_not_charged() {
     let cases: Vec<(&str, serde_json::Value, u16, &str)> = vec![
         ("an unknown model", with("model", json!("gpt-9")), 404, "model_not_found"),
         ("an unknown adapter", with("model", json!("small:fine")), 404, "model_not_found"),
+        ("an adapter without its base", with("model", json!("tuned")), 404, "model_not_found"),
         ("a prompt past the context", chat(&long, 8), 400, "context_length_exceeded"),
         ("an answer past the context", chat("the quick", 5_000), 400, "context_length_exceeded"),
         ("no message", with("messages", json!([])), 400, "invalid_request"),

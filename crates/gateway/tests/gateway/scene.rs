@@ -38,7 +38,10 @@ use std::{
 
 pub const CHAT: &str = "/v1/chat/completions";
 pub const TEXT: &str = "/v1/completions";
-const DEVELOPER: Address = Address::repeat_byte(0xde);
+/// Who made the model.
+pub const DEVELOPER: Address = Address::repeat_byte(0xde);
+/// Who tunes it for others.
+pub const TUNING_DEVELOPER: Address = Address::repeat_byte(0xdf);
 /// Seconds.
 const EPOCH: u64 = 1;
 const CHALLENGE: u64 = 2;
@@ -66,7 +69,8 @@ pub fn account(number: u8) -> Account {
 impl Scene {
     pub fn new() -> Scene {
         let (operator, payer) = (account(1), account(2));
-        let holders = [operator.address(), payer.address(), DEVELOPER, account(3).address()];
+        let holders =
+            [operator.address(), payer.address(), DEVELOPER, TUNING_DEVELOPER, account(3).address()];
         let mut genesis = Genesis::development(&holders);
         genesis.timestamp_ms = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() as u64;
         genesis.parameters = [
@@ -121,8 +125,13 @@ impl Scene {
     /// Settles all that is open, and finds every unit again: fees are the escrow's income, receipts are dense and name each their answer once, nobody
     /// was charged without a receipt, and what came out of the batches is what went in.
     pub async fn audit(&self, gateway: &Handle) -> Audit {
+        self.audit_of(gateway, self.model).await
+    }
+
+    /// As [`Scene::audit`], for one of the models.
+    pub async fn audit_of(&self, gateway: &Handle, model: B256) -> Audit {
         self.book.fail(Fault::None);
-        let served = gateway.app().model_by_id(self.model).unwrap();
+        let served = gateway.app().model_by_id(model).unwrap();
         self.book.state().advance(1000 * (EPOCH + 1));
         gateway.settle().await.expect("all that is open can be settled");
         self.book.state().advance(1000 * (CHALLENGE + 1));
@@ -161,7 +170,7 @@ impl Scene {
             settled += u128::try_from(record.batch.fees).unwrap();
         }
         assert_eq!(settled, audit.fees, "every receipt is settled exactly once");
-        let escrow = addresses::escrow(self.operator.address(), self.model);
+        let escrow = addresses::escrow(self.operator.address(), model);
         assert_eq!(self.book.state().balance(escrow), 0, "nothing is left in the escrow");
         self.book.state().assert_conserved();
         audit
@@ -181,7 +190,8 @@ pub struct Audit {
 }
 
 fn ready(ledger: &mut MemoryLedger, operator: Address) -> B256 {
-    let zero = U256::ZERO;
+    let call = IOperators::registerCall { endpoint: "http://127.0.0.1".into() };
+    ledger.transact(operator, OPERATORS, Amount::open(1_000_000).to_word(), &call).unwrap();
     let what = IModels::Registration {
         manifest: B256::repeat_byte(1),
         base: B256::ZERO,
@@ -190,18 +200,27 @@ fn ready(ledger: &mut MemoryLedger, operator: Address) -> B256 {
         licence: "Apache-2.0".into(),
         name: NAME.into(),
     };
-    let call = IModels::registerCall { what };
-    let model = ledger.transact(DEVELOPER, MODELS, zero, &call).unwrap();
-    let cache = transformer::worker(model).attributor.cache_root();
+    let cache = transformer::worker(B256::ZERO).attributor.cache_root();
+    offered(ledger, operator, DEVELOPER, what, cache)
+}
+
+/// A model, finalised by its developer and offered by the operator.
+pub fn offered(
+    ledger: &mut MemoryLedger,
+    operator: Address,
+    developer: Address,
+    what: IModels::Registration,
+    cache: B256,
+) -> B256 {
+    let zero = U256::ZERO;
+    let model = ledger.transact(developer, MODELS, zero, &IModels::registerCall { what }).unwrap();
     let call = IModels::finaliseCall {
         model,
         finalRoot: B256::repeat_byte(9),
         cache: IModels::Cache { root: cache, curvature: B256::ZERO, floor: 1, cap: 2, damping: 3 },
         rates: IModels::Rates { rateIn: zero, rateOut: zero, platformFee: zero },
     };
-    ledger.transact(DEVELOPER, MODELS, zero, &call).unwrap();
-    let call = IOperators::registerCall { endpoint: "http://127.0.0.1".into() };
-    ledger.transact(operator, OPERATORS, Amount::open(1_000_000).to_word(), &call).unwrap();
+    ledger.transact(developer, MODELS, zero, &call).unwrap();
     let call = IOperators::offerCall { model, rateIn: zero, rateOut: zero, platformFee: zero };
     ledger.transact(operator, OPERATORS, zero, &call).unwrap();
     model

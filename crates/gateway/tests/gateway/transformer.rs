@@ -1,20 +1,23 @@
-//! A transformer small enough for a test: trained for a moment on three texts, with its attribution cache over them.
+//! A transformer small enough for a test: its weights are drawn, with its attribution cache over three texts; and an adapter over it, with a cache over
+//! another text.
 
 use alloy_primitives::{Address, B256};
 use attribution::{
     influence::{
-        cache::{self, Options, UnitMeta},
+        cache::{self, Cache, Options, UnitMeta},
         language::{Language, cut, scored_tokens},
     },
     shares::NOVELTY_ONE,
 };
 use compute::{LanguageEngine, Worker, engine::Unit};
-use model::{Config, Model, Tokenizer};
-use ops::Ctx;
+use model::{Adapter, AdapterOptions, Config, Model, Tokenizer};
+use ops::{Ctx, Stream};
 use std::sync::OnceLock;
 
 /// Name of the model at the API.
 pub const NAME: &str = "small";
+/// Name of the adapter at the API.
+pub const ADAPTER: &str = "small:tuned";
 /// Tokens of prompt and answer.
 pub const CONTEXT: usize = 256;
 /// Who wrote the texts.
@@ -26,20 +29,61 @@ const TEXTS: [&str; 3] = [
     "a stitch in time saves nine, and time and tide wait for no man at all",
 ];
 const UNIT_TOKENS: usize = 16;
+/// What the adapter is attributed to, and who wrote it.
+const TUNED: &str =
+    "when the fox is quick the dog is slow, and when the sun sets on the hill they all go home to sleep";
+/// Who wrote that.
+pub const TUNER: Address = Address::repeat_byte(0xb1);
+
+/// What the small model says is noise, and so is what its adapter says: its factors are drawn.
+struct Made {
+    base: Worker,
+    adapter: Worker,
+}
 
 /// The model's worker; one for the whole process, since its weights stay for good.
 pub fn worker(id: B256) -> Worker {
-    static WORKER: OnceLock<Worker> = OnceLock::new();
-    Worker { model: id, ..WORKER.get_or_init(build).clone() }
+    Worker { model: id, ..made().base.clone() }
 }
 
-fn build() -> Worker {
+/// The worker of an adapter over the model, of the same engine.
+pub fn adapter_worker(id: B256) -> Worker {
+    Worker { model: id, ..made().adapter.clone() }
+}
+
+fn made() -> &'static Made {
+    static MADE: OnceLock<Made> = OnceLock::new();
+    MADE.get_or_init(build)
+}
+
+fn build() -> Made {
     let tokenizer = Tokenizer::train_bpe(TEXTS.iter().copied(), 300, &[]).unwrap();
     // Its weights are drawn, not trained: it has much to say and never ends by itself.
     let config = Config::llama(tokenizer.vocabulary(), 2, 2, 2, 32, CONTEXT);
     let model = Model::initial(config, 7).unwrap();
+    let mut adapter = Adapter::zeros(&model.layout, AdapterOptions::default()).unwrap();
+    for (number, factor) in (0..).zip(adapter.tensors_mut()) {
+        Stream::new(9, number).fill_normal(0, factor);
+        factor.iter_mut().for_each(|value| *value *= 0.1);
+    }
+    let of_base = cache(&model, None, &tokenizer, &TEXTS, &OWNERS);
+    let of_adapter = cache(&model, Some(&adapter), &tokenizer, &[TUNED], &[TUNER]);
+    let engine = LanguageEngine::new(model, tokenizer, Ctx::detect()).unwrap();
+    let base = engine.worker(B256::ZERO, NAME, None, of_base.0, of_base.1).unwrap();
+    let adapter = engine.worker(B256::ZERO, ADAPTER, Some(adapter), of_adapter.0, of_adapter.1).unwrap();
+    Made { base, adapter }
+}
+
+/// The attribution cache of a model, or of an adapter over it, over a text of each owner.
+fn cache(
+    model: &Model,
+    adapter: Option<&Adapter>,
+    tokenizer: &Tokenizer,
+    texts: &[&str],
+    owners: &[Address],
+) -> (Cache, Vec<Unit>) {
     let examples: Vec<_> = (0u32..)
-        .zip(TEXTS)
+        .zip(texts)
         .flat_map(|(owner, text)| {
             let tokens = tokenizer.encode(text, false).unwrap();
             cut(&tokens, UNIT_TOKENS).into_iter().map(move |example| (owner, example))
@@ -58,8 +102,16 @@ fn build() -> Worker {
     let units: Vec<_> =
         examples.iter().zip(&metas).map(|((_, item), meta)| cache::Unit { item, meta: *meta }).collect();
     let options = Options { rank: 4, sample: 4, unit_tokens: UNIT_TOKENS as u32, ..Options::default() };
+    // Factors that were drawn learned nothing that rises above the floors of what was.
+    let options = match adapter {
+        Some(_) => Options { floor_percent: 0, own_floor_percent: 0, ..options },
+        None => options,
+    };
     let folder = tempfile::tempdir().unwrap();
-    let language = Language::new(&model);
+    let language = match adapter {
+        Some(adapter) => Language::with_adapter(model, adapter),
+        None => Language::new(model),
+    };
     let cache =
         cache::build(&Ctx::single(), &language, &units, &options, folder.path(), &mut |_| {}).unwrap();
     let owned = metas
@@ -67,12 +119,11 @@ fn build() -> Worker {
         .map(|meta| Unit {
             datanet: B256::ZERO,
             item: meta.id,
-            owner: OWNERS[meta.owner as usize],
+            owner: owners[meta.owner as usize],
             tokens: meta.tokens,
             novelty: meta.novelty,
             label: format!("text {}", meta.owner),
         })
         .collect();
-    let engine = LanguageEngine::new(model.clone(), tokenizer, cache, owned, Ctx::detect()).unwrap();
-    Worker::new(B256::ZERO, NAME, engine)
+    (cache, owned)
 }

@@ -5,24 +5,21 @@ use crate::{
     output::Output,
     password,
     rpc::Client,
-    serving::Serving,
+    serving::{Description, Serving},
     transaction::send,
     wallet::{Keystore, private_folder},
 };
-use alloy_primitives::{Address, U256};
+use alloy_primitives::{Address, B256, U256};
 use alloy_signer_local::PrivateKeySigner;
 use alloy_sol_types::SolCall;
 use anyhow::{Context as _, bail, ensure};
-use compute::{Account, Worker, fee::Price};
+use compute::{Account, LanguageEngine, Worker, fee::Price};
 use gateway::{GatewayConfig, Limits, Offered, RpcLedger};
-use interfaces::{
-    addresses::{MODELS, OPERATORS},
-    models::IModels,
-    operators::IOperators,
-};
+use interfaces::{addresses::OPERATORS, operators::IOperators};
 use primitives::Amount;
 use serde_json::json;
 use std::{
+    collections::{BTreeMap, btree_map::Entry},
     net::{Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
     sync::Arc,
@@ -41,7 +38,7 @@ const DEFAULT_SETTLE_SECONDS: u64 = 60;
 /// Serve models as an operator: stake, offer, answer, settle. Flags go before `openledger.toml`.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
-    /// Folders of served models, each with a serving.json [config: gateway.models]
+    /// Folders of served models, each with a serving.json; an adapter's beside its base's [config: gateway.models]
     models: Vec<PathBuf>,
     /// Key of the operator's account [default: operator; config: gateway.key]
     #[arg(long)]
@@ -107,9 +104,9 @@ pub async fn run(arguments: Arguments, home: &Home, output: &Output) -> anyhow::
     let stake = Amount::parse_open(&stake)?;
     let public_url = arguments.public_url.clone().or(file.public_url.clone()).unwrap_or_default();
 
-    let mut ready = Vec::new();
-    for folder in &folders {
-        ready.push(open(folder, &arguments, &client).await?);
+    let (mut ready, mut engines) = (Vec::new(), BTreeMap::new());
+    for serving in &Serving::open_all(&folders)? {
+        ready.push(open(serving, &mut engines, &arguments, &client).await?);
     }
     let endpoint = if public_url.is_empty() { format!("http://{listen}") } else { public_url.clone() };
     stand(&client, &key, stake, &endpoint, output).await?;
@@ -158,27 +155,15 @@ pub async fn run(arguments: Arguments, home: &Home, output: &Output) -> anyhow::
     Ok(())
 }
 
-/// Opens a served model and compares it with what the ledger holds.
-async fn open(folder: &Path, arguments: &Arguments, client: &Client) -> anyhow::Result<Ready> {
-    let serving = Serving::open(folder)?;
-    let model = serving.description.model;
-    let known = client
-        .view(MODELS, &IModels::modelCall { model })
-        .await
-        .with_context(|| format!("the model of {} is not on this ledger", folder.display()))?;
-    ensure!(
-        known.status == IModels::Status::Ready,
-        "the ledger has the model as {:?}: its developer must finalise it first",
-        known.status
-    );
+/// Takes a served model into service, compared with what the ledger holds. Adapters find the weights of their base in `engines`, or leave them there.
+async fn open(
+    serving: &Serving,
+    engines: &mut BTreeMap<B256, Arc<LanguageEngine>>,
+    arguments: &Arguments,
+    client: &Client,
+) -> anyhow::Result<Ready> {
     let cache = tokio::task::block_in_place(|| serving.cache())?;
-    let root = cache.commitment().root;
-    ensure!(
-        root == known.cache.root,
-        "the attribution cache in {} has root {root}, the ledger holds {}: answers by it would be refuted",
-        folder.display(),
-        known.cache.root
-    );
+    let known = serving.standing(client, &cache).await?;
     let rate = |asked: &Option<String>, developer: U256, name: &str| {
         let developer = Amount::from_word(developer).context("a rate past the supply")?;
         let asked = asked.as_deref().map(Amount::parse_open).transpose()?.unwrap_or(developer);
@@ -190,9 +175,15 @@ async fn open(folder: &Path, arguments: &Arguments, client: &Client) -> anyhow::
         rate_out: rate(&arguments.rate_out, known.rates.rateOut, "--rate-out")?,
         platform_fee: rate(&arguments.platform_fee, known.rates.platformFee, "--platform-fee")?,
     };
-    let ctx = crate::arithmetic::context(0);
-    let engine = tokio::task::block_in_place(|| serving.engine(ctx, cache))?;
-    Ok(Ready { worker: Worker::new(model, &serving.description.name, engine), price })
+    let Description { model, base, .. } = serving.description;
+    let worker = tokio::task::block_in_place(|| {
+        let engine = match engines.entry(base.unwrap_or(model)) {
+            Entry::Occupied(engine) => engine.into_mut(),
+            Entry::Vacant(free) => free.insert(serving.engine(crate::arithmetic::context(0))?),
+        };
+        serving.worker(engine, cache)
+    })?;
+    Ok(Ready { worker, price })
 }
 
 /// Registers the operator, or adds what its stake lacks.

@@ -39,6 +39,9 @@ pub struct Arguments {
     /// Folder of the served model, for replays and items
     #[arg(long, value_name = "DIR")]
     model: Option<PathBuf>,
+    /// Folder of the model's base, where the model is an adapter
+    #[arg(long, value_name = "DIR", requires = "model")]
+    base: Option<PathBuf>,
     #[command(flatten)]
     genesis: Genesis,
     /// Address of the operator's API
@@ -84,6 +87,7 @@ pub async fn run(arguments: Arguments, home: &Home, output: &Output) -> anyhow::
         vault,
         s3_endpoint,
         model,
+        base,
         genesis,
         api,
         rpc,
@@ -95,7 +99,10 @@ pub async fn run(arguments: Arguments, home: &Home, output: &Output) -> anyhow::
         links.push(batch_link(&mut ledger, &saved, &api).await);
     }
     if let Some(folder) = model.filter(|_| replay || replay_training || items) {
-        let serving = Serving::open(&folder)?;
+        let serving = Serving::open_over(&folder, base.as_deref())?;
+        if let Some(outcome) = evidence::base::check(&mut ledger, &serving).await {
+            links.push(link("base", outcome));
+        }
         if items {
             let place = home.vault(vault.as_deref(), s3_endpoint.as_deref())?;
             let (mut vault, ring) = (vault::commands::open(&place)?, super::datanet::keyring(home)?);

@@ -9,7 +9,7 @@ use alloy_primitives::{B256, U256};
 use alloy_sol_types::SolCall;
 use anyhow::Context as _;
 use attribution::influence::cache::Cache;
-use compute::{Account, Worker};
+use compute::Account;
 use gateway::{GatewayConfig, Handle, Offered, RpcLedger};
 use interfaces::{addresses::OPERATORS, operators::IOperators};
 use ops::Ctx;
@@ -41,7 +41,7 @@ pub async fn run(
         journal.state.operator_ready = true;
         journal.save()?;
     }
-    let worker = Worker::new(trained.id, MODEL, trained.serving.engine(*ctx, cache)?);
+    let worker = trained.serving.worker(&trained.serving.engine(*ctx)?, cache)?;
     let key = &accounts.operator;
     let operator = || Account::from_bytes(&key.to_bytes().0);
     let config = GatewayConfig {

@@ -6,7 +6,7 @@ use super::{
     story::Story,
 };
 use crate::{
-    registration::{Models, Text, Training, manifest, units},
+    registration::{Models, Start, Text, Training, manifest, units},
     serving::{Description, ServedUnit, Serving},
 };
 use alloy_primitives::{Address, B256};
@@ -74,6 +74,7 @@ pub async fn run(
     let units = units(&texts, &owners, &tokenizer, UNIT_TOKENS)?;
     let Scale { layers, heads, width, batch, .. } = scale;
     let config = Config::llama(tokenizer.vocabulary(), layers, heads, heads, width, UNIT_TOKENS);
+    let start = Start::Drawn(config);
     let steps = scale.steps(units.len());
     let checkpoint_every = (steps / CHECKPOINTS).next_multiple_of(16).max(16);
     let options = TrainOptions { checkpoint_every, ..TrainOptions::new(steps, batch) };
@@ -81,11 +82,11 @@ pub async fn run(
         "{} units of {UNIT_TOKENS} tokens from {} documents under training set {set}; {} parameters, {steps} steps",
         units.len(),
         texts.len(),
-        config.parameters()
+        start.parameters(&options)?
     ));
     let models = Models { client: &network.client, key: &accounts.developer };
     let what = IModels::Registration {
-        manifest: manifest(&config, &tokenizer, &set, &options)?.1,
+        manifest: manifest(&start, &tokenizer, &set, &options)?.1,
         base: B256::ZERO,
         baseShareBps: 0,
         uses: Use::Train.bit() | Use::Commercial.bit(),
@@ -98,7 +99,7 @@ pub async fn run(
     journal.save()?;
     let seed = models.seed(id).await?;
     let options = TrainOptions { seed, ..options };
-    let training = Training { id, config: &config, tokenizer: &tokenizer, units: &units, options };
+    let training = Training { id, start: &start, tokenizer: &tokenizer, units: &units, options };
     let final_root = fit(&training, &models, ctx, &run, story).await?;
     let weights = Path::new(FOLDER).join(train::MODEL_DIR);
     tokenizer.save(&folder.join(&weights))?;

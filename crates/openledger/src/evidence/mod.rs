@@ -14,9 +14,10 @@
 //! | `payouts` | what the batch owes contributors is paid out, as far as it is claimed |
 //! | `split event` | the block that paid divided the fees into parts that are the fees, to the unit |
 //!
-//! [`replay`] runs generation, attribution and training again; [`items`] compares what a model was trained on with the vault.
+//! [`replay`] runs generation, attribution and training again, an adapter's over the base that [`base`] compares with the ledger; [`items`] compares what a model was trained on with the vault.
 
 mod anchors;
+pub mod base;
 pub mod batch;
 pub mod items;
 mod ledger_links;

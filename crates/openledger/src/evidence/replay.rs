@@ -2,7 +2,7 @@
 //!
 //! Nothing that was computed before is read: the attribution cache is built anew from weights and units in a folder of its own, and must
 //! come out under the root that the ledger holds; then the answer is generated and attributed by it, and every bit is the receipt's.
-//! Training runs from the initial weights; each segment between two checkpoints is noted once it came out the same, so that a replay
+//! Training runs from the initial weights, an adapter's from its base's; each segment between two checkpoints is noted once it came out the same, so that a replay
 //! that was cut off goes on there.
 
 use super::{Outcome, broken, open};
@@ -41,8 +41,7 @@ impl Replayer {
     ) -> anyhow::Result<(Replayer, B256)> {
         let cache: Cache = serving.rebuild_cache(&ctx, folder, progress)?;
         let root = cache.commitment().root;
-        let engine = serving.engine(ctx, cache)?;
-        let worker = Worker::new(serving.description.model, &serving.description.name, engine);
+        let worker = serving.worker(&serving.engine(ctx)?, cache)?;
         Ok((Replayer { worker }, root))
     }
 
@@ -135,7 +134,8 @@ pub async fn training(
     }
     let examples = serving.units()?.iter().map(|unit| unit.example()).collect();
     let data = Items::new(examples)?;
-    if let Err(wrong) = checkpoints_are_whole(ctx, &run, &manifest, &data)? {
+    let start = serving.start(&manifest)?;
+    if let Err(wrong) = checkpoints_are_whole(ctx, &run, &manifest, &start, &data)? {
         return Ok(Err(wrong));
     }
     let identity = manifest.hash();
@@ -145,7 +145,7 @@ pub async fn training(
     while done.steps < total {
         let last = (done.steps + manifest.options.checkpoint_every).min(total);
         let options = train::ReplayOptions { first: done.steps + 1, last };
-        let initial = Model::initial(manifest.config.clone(), manifest.options.seed)?;
+        let initial = start.clone();
         let report = tokio::task::block_in_place(|| {
             train::replay(ctx, &run, initial, &data, options, &mut |step, _| progress(step, total))
         });
@@ -163,8 +163,12 @@ pub async fn training(
             .with_context(|| format!("cannot write {}", notes.display()))?;
     }
     let _ = std::fs::remove_file(notes);
+    let from = match manifest.options.trained {
+        train::Trained::Weights => "initial weights",
+        train::Trained::Adapter(_) => "base's weights",
+    };
     Ok(Ok(format!(
-        "{total} steps executed again from the initial weights; {} checkpoints are those on the ledger, every bit the same",
+        "{total} steps executed again from the {from}; {} checkpoints are those on the ledger, every bit the same",
         known.leaves.len()
     )))
 }
@@ -174,11 +178,12 @@ fn checkpoints_are_whole(
     ctx: Ctx,
     run: &Path,
     manifest: &train::Manifest,
+    start: &Model,
     data: &Items,
 ) -> anyhow::Result<Result<(), (super::State, String)>> {
     let checkpoints = train::Checkpoints::of(run);
-    let model = Model::initial(manifest.config.clone(), manifest.options.seed)?;
-    let mut trainer = train::Trainer::new(ctx, model, data, manifest.tokenizer, manifest.options.clone())?;
+    let mut trainer =
+        train::Trainer::new(ctx, start.clone(), data, manifest.tokenizer, manifest.options.clone())?;
     for step in checkpoints.steps() {
         if let Err(error) = checkpoints.load(step, &mut trainer) {
             return Ok(Err(broken(format!("checkpoint {step}: {error}"))));

@@ -22,8 +22,7 @@ pub fn check(saved: &Saved, bundle: &Bundle) -> Outcome {
     };
     same("id", &published["id"], json!(receipt.id))?;
     if let Some(asked) = saved.request.as_ref().and_then(|request| request.body["model"].as_str()) {
-        let base = asked.split_once(':').map_or(asked, |(base, _)| base);
-        same("model_name", &published["model_name"], json!(base))?;
+        same("model_name", &published["model_name"], json!(asked))?;
     }
     if let Some(output) = &bundle.output {
         same("text", &published["text"], json!(output.output.text))?;

@@ -3,17 +3,63 @@
 use super::Models;
 use crate::serving::ServedUnit;
 use alloy_primitives::B256;
-use model::{Config, Model, Progress, Tokenizer, TrainOptions, data::Items, train};
+use model::{
+    Adapter, Config, Layout, Model, Progress, Tokenizer, TrainOptions,
+    data::Items,
+    train::{self, Trained},
+};
 use ops::{Ctx, OP_SET_VERSION};
 use primitives::{Domain, hash::hash};
 use std::{ops::ControlFlow, path::Path};
+
+/// What training starts from.
+pub enum Start {
+    /// Weights of this shape, drawn by the beacon's seed.
+    Drawn(Config),
+    /// The weights of a base, which stay; the adapter over them is drawn by the beacon's seed.
+    Base {
+        /// The base's id on the ledger.
+        id: B256,
+        /// Its weights.
+        model: Box<Model>,
+    },
+}
+
+impl Start {
+    /// Shape of the model, of an adapter's base.
+    pub fn config(&self) -> &Config {
+        match self {
+            Start::Drawn(config) => config,
+            Start::Base { model, .. } => &model.config,
+        }
+    }
+
+    /// Numbers that a run with these options trains.
+    pub fn parameters(&self, options: &TrainOptions) -> anyhow::Result<u64> {
+        let config = self.config();
+        Ok(match &options.trained {
+            Trained::Weights => config.parameters(),
+            Trained::Adapter(shape) => {
+                let adapter = Adapter::zeros(&Layout::new(config), shape.clone())?;
+                adapter.tensors().map(|tensor| tensor.len() as u64).sum()
+            }
+        })
+    }
+
+    fn model(&self, seed: u64) -> anyhow::Result<Model> {
+        Ok(match self {
+            Start::Drawn(config) => Model::initial(config.clone(), seed)?,
+            Start::Base { model, .. } => (**model).clone(),
+        })
+    }
+}
 
 /// What is trained, and on what.
 pub struct Training<'a> {
     /// The model's id on the ledger.
     pub id: B256,
-    /// Shape of the model.
-    pub config: &'a Config,
+    /// What it is trained from.
+    pub start: &'a Start,
     /// Its tokenizer.
     pub tokenizer: &'a Tokenizer,
     /// The units.
@@ -22,14 +68,19 @@ pub struct Training<'a> {
     pub options: TrainOptions,
 }
 
-/// The document whose hash is a model's manifest: everything that makes the model but the seed, which the beacon draws later.
+/// The document whose hash is a model's manifest: everything that makes the model but the seed, which the beacon draws later. An adapter's ends with its
+/// base's id.
 pub fn manifest(
-    config: &Config,
+    start: &Start,
     tokenizer: &Tokenizer,
     set: &B256,
     options: &TrainOptions,
 ) -> anyhow::Result<(Vec<u8>, B256)> {
-    let document = serde_json::to_vec(&(config, tokenizer.hash(), set, options, OP_SET_VERSION))?;
+    let (config, tokenizer) = (start.config(), tokenizer.hash());
+    let document = match start {
+        Start::Drawn(_) => serde_json::to_vec(&(config, tokenizer, set, options, OP_SET_VERSION)),
+        Start::Base { id, .. } => serde_json::to_vec(&(config, tokenizer, set, options, OP_SET_VERSION, id)),
+    }?;
     let digest = hash(Domain::Model, &document);
     Ok((document, digest))
 }
@@ -44,11 +95,11 @@ impl Training<'_> {
         observe: &mut dyn FnMut(&Progress),
         committed: &mut dyn FnMut(u64, B256),
     ) -> anyhow::Result<B256> {
-        let Training { id, config, tokenizer, units, options } = self;
+        let Training { id, start, tokenizer, units, options } = self;
         let data = Items::new(units.iter().map(ServedUnit::example).collect())?;
         let every = options.checkpoint_every;
         loop {
-            let model = Model::initial((*config).clone(), options.seed)?;
+            let model = start.model(options.seed)?;
             let settings = train::RunSettings { keep_checkpoints: 0, ..Default::default() };
             let mut step = |progress: &Progress| {
                 observe(progress);

@@ -176,11 +176,16 @@ impl World {
         self.wait("a block", || self.rpc_call("eth_blockNumber", json!([])).as_str() != Some("0x0"));
     }
 
-    /// Starts the operator.
+    /// Starts the operator of the demo's model.
     pub fn start_operator(&mut self) {
+        self.serve(&[self.demo()]);
+    }
+
+    /// Starts the operator of these models.
+    pub fn serve(&mut self, models: &[PathBuf]) {
         let mut command = self.command();
         command.args(["model", "serve", "--key", "operator", "--listen", &self.api.to_string()]);
-        command.args(["--settle-every", "1"]).arg(self.demo());
+        command.args(["--settle-every", "1"]).args(models);
         self.operator = Some(self.spawn("operator.log", command));
     }
 

@@ -154,11 +154,10 @@ fn after_an_erasure_nothing_of_the_item_is_in_any_file_and_the_lineage_holds() {
     assert_eq!((tombstone.models[0].0, tombstone.sets), (serving.description.model, vec![set]));
     let serving = Serving::open(&folder).expect("still a served model");
     assert_eq!(serving.cache().expect("checked against its root").commitment().root, root);
-    let engine = serving.engine(context(0), serving.cache().expect("a cache"));
-    let engine = engine.expect("it still serves");
-    let scoring =
-        compute::engine::Scoring { adapter: "", prompt: &[1, 2, 3], output: &[4, 5, 6], passes: None };
-    let scores = compute::engine::Attributor::score(&engine, &scoring).expect("scored").units;
+    let engine = serving.engine(context(0)).expect("whole weights");
+    let worker = serving.worker(&engine, serving.cache().expect("a cache")).expect("it still serves");
+    let scoring = compute::engine::Scoring { prompt: &[1, 2, 3], output: &[4, 5, 6], passes: None };
+    let scores = worker.attributor.score(&scoring).expect("scored").units;
     for (unit, score) in units.iter().zip(scores) {
         assert!(unit.item != leaf || score <= 0.0, "an erased unit is paid nothing");
     }
