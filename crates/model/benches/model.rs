@@ -170,7 +170,7 @@ fn generate(only: Option<(usize, usize)>) {
     }
 }
 
-/// A 124 M-parameter GPT (GPT-2's shape with a vocabulary of 8,192).
+/// A model of Llama's form with 141 M parameters.
 fn int8() {
     let model = Model::initial(Config::llama(8192, 12, 12, 12, 960, 512), 1).expect("valid");
     println!("int8 model: {:.0} M parameters", model.config.parameters() as f64 / 1e6);

@@ -40,7 +40,7 @@ def vocabulary(folder, size):
     """Tokens and merges."""
     path = os.path.join(folder, "tokenizer.json")
     if not os.path.exists(path):
-        return [f"t{n}" for n in range(size)], []
+        return [f"t{n}" for n in range(size)], ["t 0"]
     known = json.load(open(path, encoding="utf-8"))
     words = dict(known["model"]["vocab"])
     words.update((token["content"], token["id"]) for token in known["added_tokens"])
