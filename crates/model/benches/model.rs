@@ -200,10 +200,12 @@ fn llama(folder: &Path) {
         std::fs::create_dir_all(&folder).expect("a folder");
         model.save(&folder, SaveOptions::default()).expect("saved");
         let prompts: Vec<Vec<u32>> = tokens(32, 2048).chunks(8).map(<[u32]>::to_vec).collect();
-        let requests = prompts.iter().map(|p| Request { stop_at_end: false, ..Request::greedy(p.clone(), 32) });
+        let requests =
+            prompts.iter().map(|p| Request { stop_at_end: false, ..Request::greedy(p.clone(), 32) });
         let ctx = Ctx::detect().with_threads(2);
         let options = EngineOptions::default();
-        let answers = model::generate(ctx, &model, requests.collect(), options, &mut |_, _| {}).expect("finite");
+        let answers =
+            model::generate(ctx, &model, requests.collect(), options, &mut |_, _| {}).expect("finite");
         let answers: Vec<_> = answers.into_iter().map(|answer| answer.tokens).collect();
         let greedy = serde_json::json!({ "prompts": prompts, "answers": answers, "length": length });
         std::fs::write(folder.join("greedy.json"), greedy.to_string()).expect("written");

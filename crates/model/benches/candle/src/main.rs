@@ -51,11 +51,17 @@ impl Gpt {
             variables.push(var.clone());
             if training { var.as_tensor().clone() } else { var.as_tensor().detach() }
         };
-        let mut matrix = |rows, columns| Ok::<_, candle_core::Error>(keep(Var::randn(0f32, 0.02, (rows, columns), &CPU)?));
+        let mut matrix =
+            |rows, columns| Ok::<_, candle_core::Error>(keep(Var::randn(0f32, 0.02, (rows, columns), &CPU)?));
         let (tokens, positions) = (matrix(VOCABULARY, WIDTH)?, matrix(CONTEXT, WIDTH)?);
         let mut layers = Vec::new();
         for _ in 0..LAYERS {
-            layers.push([matrix(3 * WIDTH, WIDTH)?, matrix(WIDTH, WIDTH)?, matrix(4 * WIDTH, WIDTH)?, matrix(WIDTH, 4 * WIDTH)?]);
+            layers.push([
+                matrix(3 * WIDTH, WIDTH)?,
+                matrix(WIDTH, WIDTH)?,
+                matrix(4 * WIDTH, WIDTH)?,
+                matrix(WIDTH, 4 * WIDTH)?,
+            ]);
         }
         let mut norm = || {
             let weight = keep(Var::ones(WIDTH, DType::F32, &CPU)?);
@@ -87,7 +93,8 @@ impl Gpt {
         let (batch, length) = tokens.dims2()?;
         let mut x = self.embed(tokens, 0)?;
         for block in &self.blocks {
-            let qkv = block.qkv.forward(&block.norms[0].forward(&x)?)?.reshape((batch, length, 3, HEADS, ()))?;
+            let qkv =
+                block.qkv.forward(&block.norms[0].forward(&x)?)?.reshape((batch, length, 3, HEADS, ()))?;
             let head = |i| qkv.i((.., .., i))?.transpose(1, 2)?.contiguous();
             let (q, k, v) = (head(0)?, head(1)?, head(2)?);
             let scores = (q.matmul(&k.t()?)? * SCALE)?.broadcast_add(&self.mask)?;
@@ -111,7 +118,8 @@ impl Gpt {
                     flash_attn::<f32>(&q, &k, &v, SCALE as f32, AttnMask::None, None, None)?
                 }
                 Attention::Products => {
-                    let (k, v) = cache.append(&k.transpose(1, 2)?.contiguous()?, &v.transpose(1, 2)?.contiguous()?)?;
+                    let (k, v) =
+                        cache.append(&k.transpose(1, 2)?.contiguous()?, &v.transpose(1, 2)?.contiguous()?)?;
                     let scores = (q.transpose(1, 2)?.contiguous()?.matmul(&k.contiguous()?.t()?)? * SCALE)?;
                     ops::softmax_last_dim(&scores)?.matmul(&v.contiguous()?)?
                 }
@@ -177,7 +185,11 @@ fn train(what: &str, seconds: f64) -> Result<()> {
         Ok(())
     })?;
     let (first, last) = (losses[0], losses[losses.len() - 1]);
-    println!("{what} train {:.1}M: {:.0} ms a step (loss {first:.3} to {last:.3})", parameters as f64 / 1e6, wall * 1e3);
+    println!(
+        "{what} train {:.1}M: {:.0} ms a step (loss {first:.3} to {last:.3})",
+        parameters as f64 / 1e6,
+        wall * 1e3
+    );
     Ok(())
 }
 
@@ -188,7 +200,9 @@ fn generate(what: &str, seconds: f64) -> Result<()> {
         for (name, attention) in [("fused attention", Attention::Fused), ("products", Attention::Products)] {
             let wall = time(seconds, || model.generate(batch, attention).map(drop))?;
             let speed = (batch * NEW_TOKENS) as f64 / wall;
-            println!("{what} generate, batch {batch}, {name}: {speed:.0} tokens/s (both make the same tokens: {same})");
+            println!(
+                "{what} generate, batch {batch}, {name}: {speed:.0} tokens/s (both make the same tokens: {same})"
+            );
         }
     }
     Ok(())
@@ -196,7 +210,8 @@ fn generate(what: &str, seconds: f64) -> Result<()> {
 
 fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let number = |place: usize, otherwise: f64| arguments.get(place).and_then(|s| s.parse().ok()).unwrap_or(otherwise);
+    let number =
+        |place: usize, otherwise: f64| arguments.get(place).and_then(|s| s.parse().ok()).unwrap_or(otherwise);
     let threads = number(1, 2.0) as usize;
     // SAFETY: no other thread runs yet.
     unsafe { std::env::set_var("RAYON_NUM_THREADS", threads.to_string()) };
