@@ -1,10 +1,11 @@
 //! Speed of training and generation; see docs/benchmarks/model.md for the commands and figures.
 //!
 //! `cargo bench -p model -- [train|small|state|generate|int8|adapters] [seconds] [threads batch]` (the last two choose one of `generate`). Figures are medians. Where the machine does other work
-//! too, compare processor time (Linux), not wall time.
+//! too, compare processor time (Linux), not wall time. `llama FOLDER` leaves its models there too, for llama_cpp.py.
 #![allow(clippy::print_stdout)]
 
 use model::data::{Order, TrainingData, Windows};
+use model::directory::SaveOptions;
 use model::network::Quantisation;
 use model::optimizer::OptimizerOptions;
 use model::schedule::Schedule;
@@ -12,6 +13,7 @@ use model::trace::StepTrace;
 use model::{Adapter, AdapterOptions, Config, Engine, EngineOptions, Model, Request, TrainOptions, Trainer};
 use ops::{Ctx, Stream};
 use std::hint::black_box;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -168,7 +170,7 @@ fn generate(only: Option<(usize, usize)>) {
     }
 }
 
-/// A 124 M-parameter GPT (GPT-2's shape with a vocabulary of 8,192).
+/// A model of Llama's form with 141 M parameters.
 fn int8() {
     let model = Model::initial(Config::llama(8192, 12, 12, 12, 960, 512), 1).expect("valid");
     println!("int8 model: {:.0} M parameters", model.config.parameters() as f64 / 1e6);
@@ -181,6 +183,41 @@ fn int8() {
                 "batch {batch}, {threads} threads: f32 {plain:.1} tokens/s, int8 {int8:.1}, x{:.2}",
                 int8 / plain
             );
+        }
+    }
+}
+
+/// Generation by models of Llama's form, left in the folder with what they say to four prompts.
+fn llama(folder: &Path) {
+    let shapes = [
+        ("small", Config::llama(2048, 6, 6, 6, 384, 256), 200),
+        ("large", Config::llama(8192, 12, 12, 12, 960, 512), 64),
+    ];
+    for (name, config, length) in shapes {
+        let model = Model::initial(config, 1).expect("valid");
+        let million = model.config.parameters() as f64 / 1e6;
+        let folder = folder.join(name);
+        std::fs::create_dir_all(&folder).expect("a folder");
+        model.save(&folder, SaveOptions::default()).expect("saved");
+        let prompts: Vec<Vec<u32>> = tokens(32, 2048).chunks(8).map(<[u32]>::to_vec).collect();
+        let requests =
+            prompts.iter().map(|p| Request { stop_at_end: false, ..Request::greedy(p.clone(), 32) });
+        let ctx = Ctx::detect().with_threads(2);
+        let options = EngineOptions::default();
+        let answers =
+            model::generate(ctx, &model, requests.collect(), options, &mut |_, _| {}).expect("finite");
+        let answers: Vec<_> = answers.into_iter().map(|answer| answer.tokens).collect();
+        let greedy = serde_json::json!({ "prompts": prompts, "answers": answers, "length": length });
+        std::fs::write(folder.join("greedy.json"), greedy.to_string()).expect("written");
+        for threads in [1, 2] {
+            for batch in [1, 8] {
+                let ctx = Ctx::detect().with_threads(threads);
+                let run = |q| median((0..3).map(|_| speed(ctx, &model, batch, length, q, &[])).collect());
+                let (plain, int8) = (run(Quantisation::None), run(Quantisation::Int8));
+                println!(
+                    "llama {million:.0}M, batch {batch}, {threads} threads: f32 {plain:.1} tokens/s, int8 {int8:.1}"
+                );
+            }
         }
     }
 }
@@ -237,5 +274,10 @@ fn main() {
     }
     if chosen("adapters") {
         adapters();
+    }
+    if let [subject, folder] = arguments.as_slice()
+        && subject == "llama"
+    {
+        llama(folder.as_ref());
     }
 }

@@ -5,7 +5,7 @@ Needs torch; transformers and peft are not used. Each line is the median of at l
 
 train     a step of the 10.7 M-parameter GPT, 12 x 256 tokens, AdamW: eager, torch.compile, and eager with oneDNN's linear layers
 generate  greedy, with a key/value cache, the same model, 200 tokens, batch 1 and 8
-int8      a 124 M-parameter model of Llama's form, 24 tokens, batch 1 and 8: f32 and dynamically quantised linear layers
+int8      a 141 M-parameter model of Llama's form, 24 tokens, batch 1 and 8: f32 and dynamically quantised linear layers
 """
 import os, sys, time
 import torch

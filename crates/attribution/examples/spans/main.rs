@@ -1,8 +1,8 @@
 //! The span index over a large corpus: time to build, size, time of a query, and whether what it finds is what a plain search finds.
 //!
 //! `cargo run --release -p attribution --example spans -- CORPUS.jsonl [QUERIES.json]`: the corpus as `openledger attribute spans` reads it;
-//! queries of 500 bytes (each several stretches of several documents, with words between that are nowhere) are written to the file, for
-//! the peer beside.
+//! queries of 500 bytes (each several stretches of several documents, with words between that are nowhere) and their matches are written to
+//! the file, for the peer beside (`benches/peers/infini.py`).
 
 use anyhow::{Context as _, Result, ensure};
 use attribution::{
@@ -107,9 +107,6 @@ fn main() -> Result<()> {
         index.bytes() as f64 / corpus.bytes() as f64
     );
     let queries = queries(&texts);
-    if let Some(path) = arguments.next() {
-        std::fs::write(path, serde_json::to_string(&queries)?)?;
-    }
     let options = Options { min_words: 4, min_rarity_bits: 0, max_sources: 8 };
     let mut times = vec![];
     let mut matches = 0;
@@ -120,6 +117,13 @@ fn main() -> Result<()> {
         times.push(start.elapsed().as_secs_f64());
         matches += report.matches.len();
         reports.push(report);
+    }
+    if let Some(path) = arguments.next() {
+        let found = queries.iter().zip(&reports).map(|(text, report)| {
+            let matches: Vec<_> = report.matches.iter().map(|m| (m.bytes.start, m.bytes.end)).collect();
+            serde_json::json!({ "text": text, "matches": matches })
+        });
+        std::fs::write(path, serde_json::to_string(&found.collect::<Vec<_>>())?)?;
     }
     times.sort_by(f64::total_cmp);
     println!(
