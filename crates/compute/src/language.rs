@@ -5,6 +5,9 @@
 //! A LoRA adapter is a model of its own: on the ledger, at the API, and to its contributors. The base's weights are there once ([`LanguageEngine`]);
 //! [`LanguageEngine::worker`] takes the base, or an adapter of it, into service with its own cache. Their rows share a batch.
 //!
+//! # Checkpoints
+//! A model's answers are attributed by the gradients of the checkpoint that its cache was built over ([`Beside::Checkpoint`]), which is held beside the weights.
+//!
 //! # Conversations
 //! A tokenizer with `<|im_start|>` gets ChatML; any other gets the turns' texts, a line each, which is what a model that only learned
 //! texts can continue.
@@ -18,7 +21,7 @@ use crate::{
     worker::Worker,
 };
 use alloy_primitives::B256;
-use attribution::influence::cache::Cache;
+use attribution::influence::{cache::Cache, language::Language};
 use attributor::LanguageAttributor;
 use model::{
     Adapter, Model, Tokenizer,
@@ -27,7 +30,13 @@ use model::{
     tokenizer::TextStream,
 };
 use ops::Ctx;
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 /// Bytes of activations that a batch keeps for attribution: 37 MB is an answer of 256 tokens by a model of 10 million parameters.
 const KEPT_BYTES: usize = 512 << 20;
@@ -41,6 +50,8 @@ pub struct LanguageEngine {
     model: &'static Model,
     prepared: Arc<Prepared>,
     tokenizer: Tokenizer,
+    /// Whether an attribution goes on from the passes that generated an answer, so that sessions keep them.
+    keeps: AtomicBool,
     ctx: Ctx,
 }
 
@@ -66,6 +77,27 @@ pub enum MismatchError {
         "the adapter's factors do not fit the model's layers: give the base model that it was trained over"
     )]
     OtherBase,
+    /// The checkpoint has another architecture.
+    #[error("the checkpoint to attribute at is none of this model's training: its architecture differs")]
+    OtherCheckpoint,
+}
+
+/// What a model on the ledger has beside the engine's weights. Its memory is never given back.
+#[derive(Default)]
+pub enum Beside {
+    /// Nothing: the weights answer, and are attributed.
+    #[default]
+    Nothing,
+    /// An adapter over them: the two answer, and its factors are attributed.
+    Adapter(Adapter),
+    /// An earlier checkpoint of their training: the weights answer, and the checkpoint's gradients say whom they owe.
+    Checkpoint(Box<Model>),
+}
+
+impl From<Option<Adapter>> for Beside {
+    fn from(adapter: Option<Adapter>) -> Beside {
+        adapter.map_or(Beside::Nothing, Beside::Adapter)
+    }
 }
 
 impl LanguageEngine {
@@ -81,7 +113,7 @@ impl LanguageEngine {
         // The attributions borrow the model, and all live in one value.
         let model: &'static Model = Box::leak(Box::new(model));
         let prepared = Arc::new(Prepared::new(model, Quantisation::None));
-        Ok(Arc::new(LanguageEngine { model, prepared, tokenizer, ctx }))
+        Ok(Arc::new(LanguageEngine { model, prepared, tokenizer, keeps: AtomicBool::new(false), ctx }))
     }
 
     /// The model whose weights they are.
@@ -89,27 +121,37 @@ impl LanguageEngine {
         self.model
     }
 
-    /// Answers as the model `id` of the ledger: by the weights alone, or with `adapter` over them, whose memory is never given back either. `units` says
-    /// to whom the cache's units belong, in the cache's order.
+    /// Answers as the model `id` of the ledger. `units` says to whom the cache's units belong, in the cache's order.
     pub fn worker(
         self: &Arc<Self>,
         id: B256,
         name: &str,
-        adapter: Option<Adapter>,
+        beside: Beside,
         cache: Cache,
         units: Vec<Unit>,
     ) -> Result<Worker, MismatchError> {
-        if adapter.as_ref().is_some_and(|adapter| !fits(adapter, self.model)) {
-            return Err(MismatchError::OtherBase);
-        }
-        let adapter: Option<&'static Arc<Adapter>> =
-            adapter.map(|adapter| &*Box::leak(Box::new(Arc::new(adapter))));
-        let attributor = LanguageAttributor::new(self, adapter.map(|adapter| &**adapter), cache, units)?;
+        let mut over: Option<&'static Arc<Adapter>> = None;
+        let language = match beside {
+            Beside::Nothing => {
+                self.keeps.store(true, Ordering::Relaxed);
+                Language::with_prepared(self.model, None, self.prepared.clone())
+            }
+            Beside::Adapter(adapter) if !fits(&adapter, self.model) => return Err(MismatchError::OtherBase),
+            Beside::Adapter(adapter) => {
+                let adapter = over.insert(Box::leak(Box::new(Arc::new(adapter))));
+                Language::with_prepared(self.model, Some(adapter), self.prepared.clone())
+            }
+            Beside::Checkpoint(checkpoint) if checkpoint.config != self.model.config => {
+                return Err(MismatchError::OtherCheckpoint);
+            }
+            Beside::Checkpoint(checkpoint) => Language::at(self.model, Box::leak(checkpoint)),
+        };
+        let attributor = LanguageAttributor::new(language, cache, units, self.ctx)?;
         Ok(Worker {
             model: id,
             name: name.into(),
             generator: self.clone(),
-            adapter: adapter.cloned(),
+            adapter: over.cloned(),
             attributor: Arc::new(attributor),
             data_share_bps: DATA_SHARE_BPS,
         })
@@ -171,8 +213,8 @@ impl Generator for LanguageEngine {
 
     fn session(&self) -> Box<dyn Session + '_> {
         // How many rows there are is the caller's to limit.
-        let options =
-            EngineOptions { sequences_max: usize::MAX, kept_bytes: KEPT_BYTES, ..EngineOptions::default() };
+        let kept_bytes = if self.keeps.load(Ordering::Relaxed) { KEPT_BYTES } else { 0 };
+        let options = EngineOptions { sequences_max: usize::MAX, kept_bytes, ..EngineOptions::default() };
         let engine = Engine::with_prepared(self.ctx, self.model, self.prepared.clone(), options);
         Box::new(Batch { engine, rows: BTreeMap::new(), kept: BTreeMap::new(), next: 0 })
     }

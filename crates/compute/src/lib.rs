@@ -37,7 +37,7 @@ pub use account::Account;
 pub use attributed::Attributed;
 pub use decode::{Decoding, Generated};
 pub use engine::{Attributor, Decoder, EngineError, Generator};
-pub use language::LanguageEngine;
+pub use language::{Beside, LanguageEngine};
 pub use log::{Entry, Log, LogError};
 pub use receipt::{AnswerId, Receipt, SignedReceipt};
 pub use request::{Finish, Message, Prompt, Request, Role, Sampling, Usage};

@@ -14,7 +14,7 @@
 //! registration.json   what was asked for; another request in the same folder is refused
 //! manifest.json       what the manifest's hash on the ledger is of
 //! tokenizer.json      learned from the training set; none for an adapter, which reads by its base's
-//! run/ cache/ units.jsonl serving.json   as `serving` says
+//! run/ attributed/ cache/ units.jsonl serving.json   as `serving` says
 //! ```
 
 mod models;
@@ -195,6 +195,7 @@ impl Registrar<'_> {
             |step, root| (self.tell)(format!("checkpoint of step {step} on the ledger: {root}"));
         let final_root =
             training.run(&models, self.ctx, &self.folder.join(RUN), &mut observe, &mut committed).await?;
+        let attributed = training.export_attributed(self.ctx, self.folder, &self.folder.join(RUN))?;
         let result = if base.is_some() { train::ADAPTER_DIR } else { train::MODEL_DIR };
         let weights = Path::new(RUN).join(result);
         if base.is_none() {
@@ -203,6 +204,7 @@ impl Registrar<'_> {
         let description = Description {
             base,
             weights,
+            attributed,
             cache: CACHE.into(),
             run: Some(RUN.into()),
             ..Serving::describe(id, &request.name)

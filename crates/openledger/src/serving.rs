@@ -3,6 +3,7 @@
 //! ```text
 //! serving.json    this description; paths are relative to the folder
 //! weights/        the model, with its tokenizer; an adapter's factors
+//! attributed/     the weights halfway through training, whose gradients say whom an answer owes ([`attributed`]); absent where the last ones do
 //! cache/          the attribution cache whose root the ledger holds
 //! units.jsonl     a unit a line, in the cache's order: its tokens, and the documents that have a part in it
 //! run/            the training run: manifest, log of steps, checkpoints (for `verify --replay-training`)
@@ -18,7 +19,7 @@ use attribution::influence::{
     cache::{self, Cache, CacheError, UnitMeta},
     language::{Language, scored_tokens},
 };
-use compute::{LanguageEngine, Worker, engine::Unit};
+use compute::{Beside, LanguageEngine, Worker, engine::Unit};
 use model::{
     Adapter, Example, Model, Tokenizer,
     train::{Manifest, Trained},
@@ -32,6 +33,7 @@ use std::{
     sync::Arc,
 };
 
+pub mod attributed;
 mod base;
 mod erase;
 mod standing;
@@ -62,6 +64,9 @@ pub struct Description {
     pub base: Option<B256>,
     /// Folder of the weights and the tokenizer; an adapter's, of its factors alone.
     pub weights: PathBuf,
+    /// Folder of the weights that answers are attributed by, where these are not the ones that answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attributed: Option<PathBuf>,
     /// Folder of the attribution cache.
     pub cache: PathBuf,
     /// File of the units.
@@ -240,6 +245,7 @@ impl Serving {
             name: name.into(),
             base: None,
             weights: "weights".into(),
+            attributed: None,
             cache: "cache".into(),
             units: "units.jsonl".into(),
             run: None,
@@ -298,6 +304,16 @@ impl Serving {
         self.description.base.map(load).transpose()
     }
 
+    /// The checkpoint that its answers are attributed at, where it is not the weights that answer.
+    pub fn checkpoint(&self) -> anyhow::Result<Option<Model>> {
+        let load = |folder: &PathBuf| {
+            let folder = self.folder.join(folder);
+            Model::load(&folder)
+                .with_context(|| format!("the weights to attribute by, in {}", folder.display()))
+        };
+        self.description.attributed.as_ref().map(load).transpose()
+    }
+
     /// The model that its training run of this manifest started from.
     pub fn start(&self, manifest: &Manifest) -> anyhow::Result<Model> {
         match manifest.options.trained {
@@ -337,10 +353,14 @@ impl Serving {
 
     /// What answers by `engine`, which is of its weights or its base's, and attributes with `cache`.
     pub fn worker(&self, engine: &Arc<LanguageEngine>, cache: Cache) -> anyhow::Result<Worker> {
-        let adapter = self.adapter(engine.model())?;
+        let beside = match (self.adapter(engine.model())?, self.checkpoint()?) {
+            (Some(adapter), _) => Beside::Adapter(adapter),
+            (None, Some(checkpoint)) => Beside::Checkpoint(Box::new(checkpoint)),
+            (None, None) => Beside::Nothing,
+        };
         let units = self.units()?.iter().flat_map(|unit| &unit.parts).map(ServedPart::unit).collect();
         engine
-            .worker(self.description.model, &self.name(), adapter, cache, units)
+            .worker(self.description.model, &self.name(), beside, cache, units)
             .with_context(|| format!("{} cannot be served", self.folder.display()))
     }
 
@@ -372,10 +392,11 @@ impl Serving {
             unit.parts.iter().map(move |part| cache::Unit { item, meta: part.meta() })
         });
         let units: Vec<cache::Unit<'_, Example>> = parts.collect();
-        let adapter = self.adapter(&model)?;
-        let language = match &adapter {
-            Some(adapter) => Language::with_adapter(&model, adapter),
-            None => Language::new(&model),
+        let (adapter, checkpoint) = (self.adapter(&model)?, self.checkpoint()?);
+        let language = match (&adapter, &checkpoint) {
+            (Some(adapter), _) => Language::with_adapter(&model, adapter),
+            (None, Some(checkpoint)) => Language::at(&model, checkpoint),
+            (None, None) => Language::new(&model),
         };
         Ok(cache::build(ctx, &language, &units, options, folder, progress)?)
     }

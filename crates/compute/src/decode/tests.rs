@@ -115,7 +115,7 @@ fn transformers() -> Vec<Worker> {
         .zip(adapters)
         .map(|(number, adapter)| {
             let (cache, units) = cache(&model, adapter.as_ref(), number.into());
-            engine.worker(B256::repeat_byte(number + 1), "test", adapter, cache, units).unwrap()
+            engine.worker(B256::repeat_byte(number + 1), "test", adapter.into(), cache, units).unwrap()
         })
         .collect()
 }
@@ -292,7 +292,7 @@ fn what_does_not_belong_together_is_refused_with_what_to_do() {
     let (engine, id) = (engine(&model), B256::repeat_byte(1));
     let (one, other) = (adapter(&model, 1, 2), adapter(&model, 2, 2));
     let refused = |adapter: Option<Adapter>, (cache, units): (Cache, Vec<Unit>)| {
-        let refused = engine.worker(id, "test", adapter, cache, units).err().expect("refused");
+        let refused = engine.worker(id, "test", adapter.into(), cache, units).err().expect("refused");
         assert!(!refused.to_string().is_empty());
         refused
     };

@@ -1,6 +1,6 @@
 //! Who an answer of a language model, or of an adapter over it, owes.
 
-use super::{LanguageEngine, MismatchError, failed};
+use super::{MismatchError, failed};
 use crate::engine::{Attributor, EngineError, Passes, Scores, Scoring, SpanScores, Unit};
 use alloy_primitives::B256;
 use attribution::{
@@ -12,7 +12,7 @@ use attribution::{
     },
     shares::Rule,
 };
-use model::{Adapter, Example, network::Kept};
+use model::{Example, network::Kept};
 use ops::Ctx;
 use std::ops::Range;
 
@@ -28,12 +28,12 @@ pub struct LanguageAttributor {
 }
 
 impl LanguageAttributor {
-    /// Of the engine's weights, or of `adapter` over them, by the cache that was built over just these.
+    /// Of what `language` says, by the cache that was built over just that.
     pub fn new(
-        engine: &LanguageEngine,
-        adapter: Option<&'static Adapter>,
+        language: Language<'static>,
         cache: Cache,
         units: Vec<Unit>,
+        ctx: Ctx,
     ) -> Result<LanguageAttributor, MismatchError> {
         let same =
             |(unit, meta): (&Unit, &UnitMeta)| (unit.tokens, unit.novelty) == (meta.tokens, meta.novelty);
@@ -42,12 +42,11 @@ impl LanguageAttributor {
         if let Some(unit) = differs {
             return Err(MismatchError::OtherUnits(unit));
         }
-        let language = Language::with_prepared(engine.model, adapter, engine.prepared.clone());
         let (cached, identity) = (cache.commitment().model, language.identity());
         if cached != identity {
             return Err(MismatchError::OtherModel { cached, model: identity });
         }
-        Ok(LanguageAttributor { language, cache, units, ctx: engine.ctx })
+        Ok(LanguageAttributor { language, cache, units, ctx })
     }
 }
 

@@ -9,7 +9,7 @@ use attribution::{
     },
     shares::NOVELTY_ONE,
 };
-use compute::{LanguageEngine, Worker, engine::Unit};
+use compute::{Beside, LanguageEngine, Worker, engine::Unit};
 use model::{Config, Model, Tokenizer, directory::SaveOptions};
 use ops::Ctx;
 use std::{path::Path, sync::OnceLock};
@@ -81,7 +81,7 @@ pub fn prepare(text: &Path, folder: &Path) {
         })
         .collect();
     let engine = LanguageEngine::new(model.clone(), tokenizer, ctx).expect("they go together");
-    let worker = engine.worker(B256::ZERO, NAME, None, cache, owned).expect("they go together");
+    let worker = engine.worker(B256::ZERO, NAME, Beside::Nothing, cache, owned).expect("they go together");
     let _ = WORKER.set(worker);
 }
 

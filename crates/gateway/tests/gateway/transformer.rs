@@ -9,7 +9,7 @@ use attribution::{
     },
     shares::NOVELTY_ONE,
 };
-use compute::{LanguageEngine, Worker, engine::Unit};
+use compute::{Beside, LanguageEngine, Worker, engine::Unit};
 use model::{Adapter, AdapterOptions, Config, Model, Tokenizer};
 use ops::{Ctx, Stream};
 use std::sync::OnceLock;
@@ -69,8 +69,9 @@ fn build() -> Made {
     let of_base = cache(&model, None, &tokenizer, &TEXTS, &OWNERS);
     let of_adapter = cache(&model, Some(&adapter), &tokenizer, &[TUNED], &[TUNER]);
     let engine = LanguageEngine::new(model, tokenizer, Ctx::detect()).unwrap();
-    let base = engine.worker(B256::ZERO, NAME, None, of_base.0, of_base.1).unwrap();
-    let adapter = engine.worker(B256::ZERO, ADAPTER, Some(adapter), of_adapter.0, of_adapter.1).unwrap();
+    let base = engine.worker(B256::ZERO, NAME, Beside::Nothing, of_base.0, of_base.1).unwrap();
+    let adapter =
+        engine.worker(B256::ZERO, ADAPTER, Beside::Adapter(adapter), of_adapter.0, of_adapter.1).unwrap();
     Made { base, adapter }
 }
 

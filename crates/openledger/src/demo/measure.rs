@@ -62,7 +62,11 @@ pub fn run(
     cache: &Cache,
     story: &mut Story,
 ) -> anyhow::Result<Measured> {
-    let language = Language::new(&trained.model);
+    let checkpoint = trained.serving.checkpoint()?;
+    let language = match &checkpoint {
+        Some(checkpoint) => Language::at(&trained.model, checkpoint),
+        None => Language::new(&trained.model),
+    };
     let parts: Vec<(&ServedPart, &[u32])> = trained.units.iter().flat_map(ServedUnit::own_tokens).collect();
     let terms: Vec<&[u32]> = parts.iter().map(|(_, tokens)| *tokens).collect();
     let bm25 = Bm25::new(&terms);

@@ -103,8 +103,10 @@ pub async fn run(
     let final_root = fit(&training, &models, ctx, &run, story).await?;
     let weights = Path::new(FOLDER).join(train::MODEL_DIR);
     tokenizer.save(&folder.join(&weights))?;
+    let attributed = training.export_attributed(ctx, folder, &run)?;
     let description = Description {
         weights,
+        attributed,
         cache: super::attribute::FOLDER.into(),
         run: Some(FOLDER.into()),
         ..Serving::describe(id, MODEL)

@@ -8,7 +8,7 @@
 use super::{Outcome, broken, open};
 use crate::{
     light::{LightLedger, Snapshot},
-    serving::Serving,
+    serving::{Serving, attributed},
 };
 use alloy_primitives::B256;
 use anyhow::{Context as _, ensure};
@@ -135,7 +135,7 @@ pub async fn training(
     let examples = serving.units()?.iter().map(|unit| unit.example()).collect();
     let data = Items::new(examples)?;
     let start = serving.start(&manifest)?;
-    if let Err(wrong) = checkpoints_are_whole(ctx, &run, &manifest, &start, &data)? {
+    if let Err(wrong) = checkpoints_are_whole(ctx, serving, &run, &manifest, &start, &data)? {
         return Ok(Err(wrong));
     }
     let identity = manifest.hash();
@@ -173,14 +173,23 @@ pub async fn training(
     )))
 }
 
-/// Every checkpoint on disk is what its root commits to; the first that is not is named by tensor and tile.
+/// Every checkpoint on disk is what its root commits to, the first that is not is named by tensor and tile; and the weights that answers are attributed by
+/// are those of the checkpoint that the rule names.
 fn checkpoints_are_whole(
     ctx: Ctx,
+    serving: &Serving,
     run: &Path,
     manifest: &train::Manifest,
     start: &Model,
     data: &Items,
 ) -> anyhow::Result<Result<(), (super::State, String)>> {
+    let (attributed, checkpoint) = (attributed::step(&manifest.options), serving.checkpoint()?);
+    if attributed.is_some() != checkpoint.is_some() {
+        let rule = attributed.map_or("the last weights".to_string(), |step| format!("checkpoint {step}"));
+        return Ok(Err(broken(format!(
+            "by the descriptor answers are attributed at {rule}, and here they are not"
+        ))));
+    }
     let checkpoints = train::Checkpoints::of(run);
     let mut trainer =
         train::Trainer::new(ctx, start.clone(), data, manifest.tokenizer, manifest.options.clone())?;
@@ -188,8 +197,26 @@ fn checkpoints_are_whole(
         if let Err(error) = checkpoints.load(step, &mut trainer) {
             return Ok(Err(broken(format!("checkpoint {step}: {error}"))));
         }
+        if Some(step) == attributed
+            && let Some(checkpoint) = &checkpoint
+            && let Some(tensor) = first_difference(checkpoint, trainer.model())
+        {
+            return Ok(Err(broken(format!(
+                "answers are attributed by weights whose `{tensor}` is not that of checkpoint {step}"
+            ))));
+        }
     }
     Ok(Ok(()))
+}
+
+/// Name of the first tensor that differs in a bit.
+fn first_difference(one: &Model, other: &Model) -> Option<String> {
+    let same = |(one, other): (&Vec<f32>, &Vec<f32>)| {
+        one.iter().map(|x| x.to_bits()).eq(other.iter().map(|x| x.to_bits()))
+    };
+    let mut pairs = one.weights.tensors().iter().zip(other.weights.tensors());
+    let place = pairs.position(|pair| !same(pair))?;
+    Some(one.layout.tensors[place].name.clone())
 }
 
 fn read_notes(path: &Path) -> Option<Done> {

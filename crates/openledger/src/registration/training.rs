@@ -1,7 +1,7 @@
 //! Training whose checkpoints are on the ledger before it goes on.
 
 use super::Models;
-use crate::serving::ServedUnit;
+use crate::serving::{ServedUnit, attributed};
 use alloy_primitives::B256;
 use model::{
     Adapter, Config, Layout, Model, Progress, Tokenizer, TrainOptions,
@@ -10,7 +10,10 @@ use model::{
 };
 use ops::{Ctx, OP_SET_VERSION};
 use primitives::{Domain, hash::hash};
-use std::{ops::ControlFlow, path::Path};
+use std::{
+    ops::ControlFlow,
+    path::{Path, PathBuf},
+};
 
 /// What training starts from.
 pub enum Start {
@@ -46,7 +49,8 @@ impl Start {
         })
     }
 
-    fn model(&self, seed: u64) -> anyhow::Result<Model> {
+    /// The model that a run starts from.
+    pub fn model(&self, seed: u64) -> anyhow::Result<Model> {
         Ok(match self {
             Start::Drawn(config) => Model::initial(config.clone(), seed)?,
             Start::Base { model, .. } => (**model).clone(),
@@ -86,6 +90,17 @@ pub fn manifest(
 }
 
 impl Training<'_> {
+    fn data(&self) -> anyhow::Result<Items> {
+        Ok(Items::new(self.units.iter().map(ServedUnit::example).collect())?)
+    }
+
+    /// Writes the weights that answers are attributed by into the served model's `folder`, if they are not the last ones; from the finished run in `run`.
+    pub fn export_attributed(&self, ctx: Ctx, folder: &Path, run: &Path) -> anyhow::Result<Option<PathBuf>> {
+        tokio::task::block_in_place(|| {
+            attributed::export(ctx, folder, run, self.start.model(self.options.seed)?, &self.data()?)
+        })
+    }
+
     /// Trains in `folder`, or goes on, checkpoint by checkpoint. Root of the last one. `committed` hears of those that are new on the ledger.
     pub async fn run(
         &self,
@@ -95,8 +110,8 @@ impl Training<'_> {
         observe: &mut dyn FnMut(&Progress),
         committed: &mut dyn FnMut(u64, B256),
     ) -> anyhow::Result<B256> {
-        let Training { id, start, tokenizer, units, options } = self;
-        let data = Items::new(units.iter().map(ServedUnit::example).collect())?;
+        let Training { id, start, tokenizer, options, .. } = self;
+        let data = self.data()?;
         let every = options.checkpoint_every;
         loop {
             let model = start.model(options.seed)?;

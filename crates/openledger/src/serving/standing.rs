@@ -42,7 +42,12 @@ impl Serving {
     /// # Errors
     /// When `cache` was built over other weights than these, which are the folder's.
     pub fn require_built_over(&self, cache: &Cache, model: &Model) -> anyhow::Result<()> {
-        let identity = tokio::task::block_in_place(|| Language::new(model).identity());
+        let checkpoint = self.checkpoint()?;
+        let language = || match &checkpoint {
+            Some(checkpoint) => Language::at(model, checkpoint),
+            None => Language::new(model),
+        };
+        let identity = tokio::task::block_in_place(|| language().identity());
         ensure!(
             identity == cache.commitment().model,
             "the weights in {} are not those that its attribution cache was built over: take the folder as its developer made it",
