@@ -5,7 +5,8 @@
 //! ```
 //! `TEXT` is a file of text that the attribution cache is built over, `FOLDER` keeps model and cache between runs. Subjects: `overhead`, `vouchers`,
 //! `streams [NUMBER]`, `settlement`; each prints one JSON line a figure. With `MODEL=gpt` in the environment the model is the engine's reference of 10.7
-//! million parameters (in a folder of its own), else it has the demo's shape.
+//! million parameters (in a folder of its own), else it has the demo's shape; with `ATTRIBUTED=last` answers are attributed by the weights that answer, and not at
+//! a checkpoint as served models are.
 #![allow(clippy::print_stdout)]
 
 #[path = "../../tests/gateway/book.rs"]

@@ -53,10 +53,14 @@ pub fn prepare(text: &Path, folder: &Path) {
         .collect();
     let units: Vec<_> =
         examples.iter().zip(&metas).map(|(item, meta)| cache::Unit { item, meta: *meta }).collect();
-    let language = Language::new(&model);
+    // As models are served: attributed at a checkpoint, whose weights are drawn too.
+    let last = std::env::var("ATTRIBUTED").is_ok_and(|weights| weights == "last");
+    let checkpoint = Model::initial(model.config.clone(), 8).expect("a model");
+    let language = if last { Language::new(&model) } else { Language::at(&model, &checkpoint) };
+    let cached = folder.join(if last { "cache-last" } else { "cache" });
     let ctx = Ctx::detect().with_threads(std::thread::available_parallelism().map_or(1, usize::from));
     let mut told = 0;
-    let cache = cache::build(&ctx, &language, &units, &Options::default(), &folder.join("cache"), &mut |p| {
+    let cache = cache::build(&ctx, &language, &units, &Options::default(), &cached, &mut |p| {
         if p.done * 10 / p.total.max(1) != told {
             told = p.done * 10 / p.total.max(1);
             eprintln!("{:?}: {} of {}", p.stage, p.done, p.total);
@@ -81,7 +85,8 @@ pub fn prepare(text: &Path, folder: &Path) {
         })
         .collect();
     let engine = LanguageEngine::new(model.clone(), tokenizer, ctx).expect("they go together");
-    let worker = engine.worker(B256::ZERO, NAME, Beside::Nothing, cache, owned).expect("they go together");
+    let beside = if last { Beside::Nothing } else { Beside::Checkpoint(Box::new(checkpoint)) };
+    let worker = engine.worker(B256::ZERO, NAME, beside, cache, owned).expect("they go together");
     let _ = WORKER.set(worker);
 }
 
