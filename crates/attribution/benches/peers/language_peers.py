@@ -11,24 +11,23 @@ import glob
 import json
 import os
 import sys
-import tempfile
 import time
 import warnings
-from types import SimpleNamespace
 
 import numpy as np
 import torch
-from scipy.stats import rankdata
 from tokenizers import Tokenizer
 from torch.utils.data import DataLoader
 from transformers import GPT2LMHeadModel
 from transformers.pytorch_utils import Conv1D
 
+from texts import IGNORED, Examples, collate, ek_fac, lds, with_loss
+
 warnings.filterwarnings("ignore")
 os.environ["TQDM_DISABLE"] = "1"
 torch.set_num_threads(os.cpu_count())
 work, table = sys.argv[1:3]
-IGNORED, PER_DOCUMENT = -100, 3
+PER_DOCUMENT = 3
 
 
 class Language(torch.nn.Module):
@@ -47,40 +46,6 @@ class Language(torch.nn.Module):
 
     def forward(self, tokens, mask, targets=None):
         return self.gpt(input_ids=tokens, attention_mask=mask).logits
-
-
-class WithLoss(Language):
-    """As dattri asks of models whose batches are dictionaries; its hooks undo a mean over the batch."""
-
-    def forward(self, tokens, mask, targets):
-        logits = super().forward(tokens, mask).flatten(0, 1)
-        loss = torch.nn.functional.cross_entropy(logits, targets.flatten(), ignore_index=IGNORED, reduction="sum")
-        return SimpleNamespace(loss=loss / len(tokens))
-
-
-class Examples(list):
-    """A data set that the libraries' loaders take."""
-
-
-def collate(examples):
-    width = max(len(e["tokens"]) for e in examples)
-    pad = lambda values, fill: values + [fill] * (width - len(values))
-    rows = {
-        "tokens": [pad(e["tokens"], 0) for e in examples],
-        "mask": [pad([1] * len(e["tokens"]), 0) for e in examples],
-        "targets": [pad(e["targets"], IGNORED) for e in examples],
-    }
-    return {name: torch.tensor(values) for name, values in rows.items()}
-
-
-def loss_of(model, batch, sample=False):
-    """Summed over rows."""
-    logits = model(**batch).flatten(0, 1)
-    targets = batch["targets"].flatten()
-    if sample:
-        drawn = torch.multinomial(torch.softmax(logits.detach(), -1), 1).flatten()
-        targets = torch.where(targets == IGNORED, targets, drawn)
-    return torch.nn.functional.cross_entropy(logits, targets, ignore_index=IGNORED, reduction="sum")
 
 
 def documents(name):
@@ -133,24 +98,11 @@ assert quality.shape[1] == len(queries), f"{quality.shape[1]} queries in the ret
 print(f"{len(items)} items of {len(owners)} contributors, {len(queries)} queries, {len(halves)} halves", flush=True)
 
 
-def correlation(p, m):
-    p, m = p - p.mean(-1, keepdims=True), m - m.mean(-1, keepdims=True)
-    return (p * m).sum(-1) / np.maximum(np.sqrt((p * p).sum(-1) * (m * m).sum(-1)), 1e-300)
-
-
-def lds(scores, asked, side):
+def lds_of(scores, asked, side):
     """Of the queries `asked`, over the halves that choose or report."""
     totals = np.zeros((len(queries), len(owners)))
     np.add.at(totals.T, item_owner, scores.T)
-    predicted, measured = totals[asked] @ members[reports == side].T, quality[reports == side][:, asked].T
-    predicted, measured = rankdata(predicted, axis=-1), rankdata(measured, axis=-1)
-    value = correlation(predicted, measured).mean()
-    random, again = np.random.default_rng(1), []
-    for _ in range(1000):
-        s = random.integers(0, predicted.shape[1], predicted.shape[1])
-        q = random.integers(0, len(predicted), len(predicted))
-        again.append(correlation(predicted[np.ix_(q, s)], measured[np.ix_(q, s)]).mean())
-    return value, *np.percentile(again, [2.5, 97.5])
+    return lds(totals[asked] @ members[reports == side].T, quality[reports == side][:, asked].T)
 
 
 KINDS = (slice(0, len(texts)), slice(len(texts), len(queries)))
@@ -159,8 +111,8 @@ rows = []
 
 def add(method, settings, fit, ask):
     """Of (setting, scores) the one that is best on the pairs that choose."""
-    best = max(settings, key=lambda s: sum(lds(s[1], kind, False)[0] for kind in KINDS))
-    rows.append((method, best[0], *(lds(best[1], kind, True) for kind in KINDS), fit, ask))
+    best = max(settings, key=lambda s: sum(lds_of(s[1], kind, False)[0] for kind in KINDS))
+    rows.append((method, best[0], *(lds_of(best[1], kind, True) for kind in KINDS), fit, ask))
     print(rows[-1], flush=True)
 
 
@@ -168,39 +120,8 @@ tracked = [n for n, m in model.named_modules() if isinstance(m, torch.nn.Linear)
 
 
 def kronfluence():
-    from kronfluence.analyzer import Analyzer, prepare_model
-    from kronfluence.arguments import FactorArguments, ScoreArguments
-    from kronfluence.task import Task
-    from kronfluence.utils.dataset import DataLoaderKwargs
-
-    class Texts(Task):
-        def compute_train_loss(self, batch, model, sample=False):
-            return loss_of(model, batch, sample)
-
-        def compute_measurement(self, batch, model):
-            return loss_of(model, batch)
-
-        def get_influence_tracked_modules(self):
-            return tracked
-
-        def get_attention_mask(self, batch):
-            return batch["mask"]
-
-    with tempfile.TemporaryDirectory() as folder:
-        job = Texts()
-        analyzer = Analyzer("language", prepare_model(Language(), job), job, cpu=True, disable_tqdm=True, output_dir=folder)
-        analyzer.set_dataloader_kwargs(DataLoaderKwargs(collate_fn=collate))
-        start = time.perf_counter()
-        arguments = FactorArguments(strategy="ekfac")
-        analyzer.fit_all_factors("f", items, per_device_batch_size=32, factor_args=arguments, overwrite_output_dir=True)
-        fitted = time.perf_counter()
-        analyzer.compute_pairwise_scores(
-            "s", "f", queries, items, per_device_query_batch_size=128, per_device_train_batch_size=32,
-            score_args=ScoreArguments(damping_factor=None), overwrite_output_dir=True,
-        )
-        scores = analyzer.load_pairwise_scores("s")["all_modules"].float().numpy()
-        setting = ("damping .1 of the mean eigenvalue", scores)
-        add("kronfluence 1.0.1 EK-FAC", [setting], fitted - start, time.perf_counter() - fitted)
+    scores, fit, ask = ek_fac(Language(), tracked, items, queries, 128)
+    add("kronfluence 1.0.1 EK-FAC", [("damping .1 of the mean eigenvalue", scores)], fit, ask)
 
 
 def logra():
@@ -209,7 +130,7 @@ def logra():
 
     settings, spent = [], []
     for damping in (None, 1e-2, 1.0):
-        own = WithLoss()
+        own = with_loss(Language)()
         loss = lambda m, batch, device: m(**batch).loss
         task = AttributionTask(loss_func=loss, model=own, checkpoints=own.state_dict())
         attributor = LoGraAttributor(task, layer_names=tracked, hessian="eFIM", damping=damping, proj_dim=256, offload="none")

@@ -10,25 +10,23 @@ import glob
 import json
 import os
 import sys
-import tempfile
 import time
 import warnings
-from types import SimpleNamespace
 
 import numpy as np
 import torch
 from safetensors.torch import load_file
-from scipy.stats import rankdata
 from torch.utils.data import DataLoader
 from transformers import GPT2LMHeadModel
 from transformers.pytorch_utils import Conv1D
+
+from texts import Examples, collate, ek_fac, lds, loss_of, with_loss
 
 warnings.filterwarnings("ignore")
 os.environ["TQDM_DISABLE"] = "1"
 torch.set_num_threads(os.cpu_count())
 work, table = sys.argv[1:3]
 known = json.load(open(os.path.join(work, "peers.json")))
-IGNORED = -100
 
 
 class Adapted(torch.nn.Module):
@@ -68,38 +66,6 @@ class Language(torch.nn.Module):
         return self.gpt(input_ids=tokens, attention_mask=mask).logits
 
 
-def collate(examples):
-    width = max(len(e["tokens"]) for e in examples)
-    pad = lambda values, fill: values + [fill] * (width - len(values))
-    rows = {
-        "tokens": [pad(e["tokens"], 0) for e in examples],
-        "mask": [pad([1] * len(e["tokens"]), 0) for e in examples],
-        # The engine marks rows without a loss by the largest number.
-        "targets": [pad([t if t < 2**31 else IGNORED for t in e["targets"]], IGNORED) for e in examples],
-    }
-    return {name: torch.tensor(values) for name, values in rows.items()}
-
-
-class Examples(list):
-    """A data set that the libraries' loaders take."""
-
-
-def loss_of(model, batch, sample=False):
-    """Summed over rows."""
-    logits = model(**batch)
-    targets = batch["targets"].flatten()
-    logits = logits.flatten(0, 1)
-    if sample:
-        drawn = torch.multinomial(torch.softmax(logits.detach(), -1), 1).flatten()
-        targets = torch.where(targets == IGNORED, targets, drawn)
-    return torch.nn.functional.cross_entropy(logits, targets, ignore_index=IGNORED, reduction="sum")
-
-
-def correlation(p, m):
-    p, m = p - p.mean(-1, keepdims=True), m - m.mean(-1, keepdims=True)
-    return (p * m).sum(-1) / np.maximum(np.sqrt((p * p).sum(-1) * (m * m).sum(-1)), 1e-300)
-
-
 def truth(kind, count):
     """Members as [halves, count] and minus the mean loss over seeds, split into pairs that choose and pairs that report."""
     by_number = {}
@@ -118,29 +84,13 @@ source_of = np.array(known["source_of"])
 truths = {"item": truth("item", len(source_of)), "source": truth("source", source_of.max() + 1)}
 
 
-def lds(scores, kind, side):
+def lds_of(scores, kind, side):
     members, quality = truths[kind][side]
     if kind == "source":
         totals = np.zeros((scores.shape[0], source_of.max() + 1))
         np.add.at(totals.T, source_of, scores.T)
         scores = totals
-    predicted, measured = rankdata(scores @ members.T, axis=-1), rankdata(quality.T, axis=-1)
-    value = correlation(predicted, measured).mean()
-    random, again = np.random.default_rng(1), []
-    for _ in range(1000):
-        s = random.integers(0, predicted.shape[1], predicted.shape[1])
-        q = random.integers(0, len(predicted), len(predicted))
-        again.append(correlation(predicted[np.ix_(q, s)], measured[np.ix_(q, s)]).mean())
-    return value, *np.percentile(again, [2.5, 97.5])
-
-
-class WithLoss(Language):
-    """As dattri asks of models whose batches are dictionaries; its hooks undo a mean over the batch."""
-
-    def forward(self, tokens, mask, targets):
-        logits = super().forward(tokens, mask).flatten(0, 1)
-        loss = torch.nn.functional.cross_entropy(logits, targets.flatten(), ignore_index=IGNORED, reduction="sum")
-        return SimpleNamespace(loss=loss / len(tokens))
+    return lds(scores @ members.T, quality.T)
 
 
 rows = []
@@ -148,8 +98,8 @@ rows = []
 
 def add(method, settings, fit, ask):
     """Of (setting, scores) the one that is best on the pairs that choose."""
-    best = max(settings, key=lambda s: lds(s[1], "item", 0)[0] + lds(s[1], "source", 0)[0])
-    rows.append((method, best[0], lds(best[1], "item", 1), lds(best[1], "source", 1), fit, ask))
+    best = max(settings, key=lambda s: lds_of(s[1], "item", 0)[0] + lds_of(s[1], "source", 0)[0])
+    rows.append((method, best[0], lds_of(best[1], "item", 1), lds_of(best[1], "source", 1), fit, ask))
     print(rows[-1], flush=True)
 
 
@@ -165,40 +115,8 @@ tracked = [n for n, m in model.named_modules() if n.endswith(("lora_A", "lora_B"
 
 
 def kronfluence():
-    from kronfluence.analyzer import Analyzer, prepare_model
-    from kronfluence.arguments import FactorArguments, ScoreArguments
-    from kronfluence.task import Task
-    from kronfluence.utils.dataset import DataLoaderKwargs
-
-    class Completions(Task):
-        def compute_train_loss(self, batch, model, sample=False):
-            return loss_of(model, batch, sample)
-
-        def compute_measurement(self, batch, model):
-            return loss_of(model, batch)
-
-        def get_influence_tracked_modules(self):
-            return tracked
-
-        def get_attention_mask(self, batch):
-            return batch["mask"]
-
-    with tempfile.TemporaryDirectory() as folder:
-        job = Completions()
-        prepared = prepare_model(Language().eval(), job)
-        analyzer = Analyzer("lora", prepared, job, cpu=True, disable_tqdm=True, output_dir=folder)
-        analyzer.set_dataloader_kwargs(DataLoaderKwargs(collate_fn=collate))
-        start = time.perf_counter()
-        arguments = FactorArguments(strategy="ekfac")
-        analyzer.fit_all_factors("f", items, per_device_batch_size=32, factor_args=arguments, overwrite_output_dir=True)
-        fitted = time.perf_counter()
-        analyzer.compute_pairwise_scores(
-            "s", "f", queries, items, per_device_query_batch_size=len(queries), per_device_train_batch_size=32,
-            score_args=ScoreArguments(damping_factor=None), overwrite_output_dir=True,
-        )
-        scores = analyzer.load_pairwise_scores("s")["all_modules"].float().numpy()
-        setting = ("damping .1 of the mean eigenvalue", scores)
-        add("kronfluence 1.0.1 EK-FAC", [setting], fitted - start, time.perf_counter() - fitted)
+    scores, fit, ask = ek_fac(Language().eval(), tracked, items, queries, len(queries))
+    add("kronfluence 1.0.1 EK-FAC", [("damping .1 of the mean eigenvalue", scores)], fit, ask)
 
 
 def logra():
@@ -208,7 +126,7 @@ def logra():
     settings, spent = [], []
     for side in (8, 16):
         for damping in (None, 1e-3, 1e-2, 1e-1, 1.0):
-            own = WithLoss().eval()
+            own = with_loss(Language)().eval()
             loss = lambda m, batch, device: m(**batch).loss
             task = AttributionTask(loss_func=loss, model=own, checkpoints=own.state_dict())
             attributor = LoGraAttributor(
