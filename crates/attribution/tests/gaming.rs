@@ -263,12 +263,15 @@ fn recutting_merging_and_splitting_identities_gain_nothing() {
         effect("merge", before, &shares(&merged, DEFENDED).0, owner as usize, |o| o == owner as usize);
     assert!(found.gain.abs() <= TOLERANCE && found.moved <= TOLERANCE, "{found:?}");
 
+    // Without packing somebody gains; who it is depends on where their documents end.
     let cut_documents = Rule { cut_documents: true, ..DEFENDED };
     let before = shares(&world.documents, cut_documents).0;
-    let after = shares(&recut(owner, 128, |_| owner), cut_documents).0;
-    let name = "recut x128, documents cut one by one";
-    let found = effect(name, &before, &after, owner as usize, |o| o == owner as usize);
-    assert!(found.gain > TOLERANCE, "without packing the attack should work: {found:?}");
+    let gains = (0..world.owners as u32).any(|owner| {
+        let after = shares(&recut(owner, 128, |_| owner), cut_documents).0;
+        let name = format!("recut x128 by owner {owner}, documents cut one by one");
+        effect(&name, &before, &after, owner as usize, |o| o == owner as usize).gain > TOLERANCE
+    });
+    assert!(gains, "without packing the attack should work for somebody");
 }
 
 #[test]
