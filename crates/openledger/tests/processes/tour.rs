@@ -64,4 +64,13 @@ fn an_operator_without_the_demo_serves_settles_and_is_checked() {
     let claimed = world.json(&["claim", owner, "--from", "alice"]);
     assert!(!claimed["batches"].as_array().expect("batches").is_empty(), "{claimed}");
     world.stop_operator();
+
+    // Other weights to attribute by than those of the run's checkpoint are found, and the tensor is named.
+    let weights = world.demo().join("attributed/model.safetensors");
+    let mut bytes = std::fs::read(&weights).expect("the weights that are attributed");
+    *bytes.last_mut().expect("weights") ^= 1;
+    std::fs::write(&weights, bytes).expect("written");
+    let replayed = world.try_run(&["verify", &file, "--replay-training", "--model", &model, "--json"]);
+    let told = String::from_utf8_lossy(&replayed.stdout);
+    assert!(!replayed.status.success() && told.contains("answers are attributed by weights whose"), "{told}");
 }
