@@ -304,14 +304,20 @@ impl Serving {
         self.description.base.map(load).transpose()
     }
 
-    /// The checkpoint that its answers are attributed at, where it is not the weights that answer.
-    pub fn checkpoint(&self) -> anyhow::Result<Option<Model>> {
+    /// The checkpoint that the answers of `model`, its weights, are attributed at, where it is not these.
+    pub fn checkpoint(&self, model: &Model) -> anyhow::Result<Option<Model>> {
         let load = |folder: &PathBuf| {
             let folder = self.folder.join(folder);
             Model::load(&folder)
                 .with_context(|| format!("the weights to attribute by, in {}", folder.display()))
         };
-        self.description.attributed.as_ref().map(load).transpose()
+        let checkpoint = self.description.attributed.as_ref().map(load).transpose()?;
+        ensure!(
+            checkpoint.as_ref().is_none_or(|checkpoint| checkpoint.config == model.config),
+            "the weights to attribute by in {} are of another architecture than those that answer: take the folder as its developer made it",
+            self.folder.display()
+        );
+        Ok(checkpoint)
     }
 
     /// The model that its training run of this manifest started from.
@@ -353,7 +359,7 @@ impl Serving {
 
     /// What answers by `engine`, which is of its weights or its base's, and attributes with `cache`.
     pub fn worker(&self, engine: &Arc<LanguageEngine>, cache: Cache) -> anyhow::Result<Worker> {
-        let beside = match (self.adapter(engine.model())?, self.checkpoint()?) {
+        let beside = match (self.adapter(engine.model())?, self.checkpoint(engine.model())?) {
             (Some(adapter), _) => Beside::Adapter(adapter),
             (None, Some(checkpoint)) => Beside::Checkpoint(Box::new(checkpoint)),
             (None, None) => Beside::Nothing,
@@ -392,7 +398,7 @@ impl Serving {
             unit.parts.iter().map(move |part| cache::Unit { item, meta: part.meta() })
         });
         let units: Vec<cache::Unit<'_, Example>> = parts.collect();
-        let (adapter, checkpoint) = (self.adapter(&model)?, self.checkpoint()?);
+        let (adapter, checkpoint) = (self.adapter(&model)?, self.checkpoint(&model)?);
         let language = match (&adapter, &checkpoint) {
             (Some(adapter), _) => Language::with_adapter(&model, adapter),
             (None, Some(checkpoint)) => Language::at(&model, checkpoint),

@@ -62,7 +62,7 @@ pub fn run(
     cache: &Cache,
     story: &mut Story,
 ) -> anyhow::Result<Measured> {
-    let checkpoint = trained.serving.checkpoint()?;
+    let checkpoint = trained.serving.checkpoint(&trained.model)?;
     let language = match &checkpoint {
         Some(checkpoint) => Language::at(&trained.model, checkpoint),
         None => Language::new(&trained.model),

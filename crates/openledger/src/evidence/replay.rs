@@ -183,7 +183,7 @@ fn checkpoints_are_whole(
     start: &Model,
     data: &Items,
 ) -> anyhow::Result<Result<(), (super::State, String)>> {
-    let (attributed, checkpoint) = (attributed::step(&manifest.options), serving.checkpoint()?);
+    let (attributed, checkpoint) = (attributed::step(&manifest.options), serving.checkpoint(start)?);
     if attributed.is_some() != checkpoint.is_some() {
         let rule = attributed.map_or("the last weights".to_string(), |step| format!("checkpoint {step}"));
         return Ok(Err(broken(format!(

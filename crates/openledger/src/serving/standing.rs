@@ -42,7 +42,7 @@ impl Serving {
     /// # Errors
     /// When `cache` was built over other weights than these, which are the folder's.
     pub fn require_built_over(&self, cache: &Cache, model: &Model) -> anyhow::Result<()> {
-        let checkpoint = self.checkpoint()?;
+        let checkpoint = self.checkpoint(model)?;
         let language = || match &checkpoint {
             Some(checkpoint) => Language::at(model, checkpoint),
             None => Language::new(model),
