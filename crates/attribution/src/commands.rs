@@ -143,11 +143,7 @@ fn load_adapter(path: &Path, model: &model::Model) -> Result<model::Adapter, Com
 impl Loaded {
     /// The model as it is attributed.
     fn language(&self) -> Language<'_> {
-        match (&self.adapter, &self.attributed) {
-            (Some(adapter), _) => Language::with_adapter(&self.model, adapter),
-            (None, Some(checkpoint)) => Language::at(&self.model, checkpoint),
-            (None, None) => Language::new(&self.model),
-        }
+        Language::of(&self.model, self.adapter.as_ref(), self.attributed.as_ref())
     }
 
     fn encode(&self, text: &str) -> Result<Vec<u32>, CommandError> {

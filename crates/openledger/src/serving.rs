@@ -399,11 +399,7 @@ impl Serving {
         });
         let units: Vec<cache::Unit<'_, Example>> = parts.collect();
         let (adapter, checkpoint) = (self.adapter(&model)?, self.checkpoint(&model)?);
-        let language = match (&adapter, &checkpoint) {
-            (Some(adapter), _) => Language::with_adapter(&model, adapter),
-            (None, Some(checkpoint)) => Language::at(&model, checkpoint),
-            (None, None) => Language::new(&model),
-        };
+        let language = Language::of(&model, adapter.as_ref(), checkpoint.as_ref());
         Ok(cache::build(ctx, &language, &units, options, folder, progress)?)
     }
 }

@@ -87,6 +87,18 @@ impl<'a> Language<'a> {
         language
     }
 
+    /// The answers of `model` as they are attributed: by its adapter, at its checkpoint, or by itself.
+    ///
+    /// # Panics
+    /// As [`Language::at`].
+    pub fn of(model: &'a Model, adapter: Option<&'a Adapter>, checkpoint: Option<&'a Model>) -> Language<'a> {
+        match (adapter, checkpoint) {
+            (Some(adapter), _) => Language::with_adapter(model, adapter),
+            (None, Some(checkpoint)) => Language::at(model, checkpoint),
+            (None, None) => Language::new(model),
+        }
+    }
+
     fn prepare(model: &Model) -> Arc<Prepared> {
         Arc::new(Prepared::new(model, Quantisation::None))
     }

@@ -63,10 +63,7 @@ pub fn run(
     story: &mut Story,
 ) -> anyhow::Result<Measured> {
     let checkpoint = trained.serving.checkpoint(&trained.model)?;
-    let language = match &checkpoint {
-        Some(checkpoint) => Language::at(&trained.model, checkpoint),
-        None => Language::new(&trained.model),
-    };
+    let language = Language::of(&trained.model, None, checkpoint.as_ref());
     let parts: Vec<(&ServedPart, &[u32])> = trained.units.iter().flat_map(ServedUnit::own_tokens).collect();
     let terms: Vec<&[u32]> = parts.iter().map(|(_, tokens)| *tokens).collect();
     let bm25 = Bm25::new(&terms);

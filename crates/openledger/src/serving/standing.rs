@@ -43,10 +43,7 @@ impl Serving {
     /// When `cache` was built over other weights than these, which are the folder's.
     pub fn require_built_over(&self, cache: &Cache, model: &Model) -> anyhow::Result<()> {
         let checkpoint = self.checkpoint(model)?;
-        let language = || match &checkpoint {
-            Some(checkpoint) => Language::at(model, checkpoint),
-            None => Language::new(model),
-        };
+        let language = || Language::of(model, None, checkpoint.as_ref());
         let identity = tokio::task::block_in_place(|| language().identity());
         ensure!(
             identity == cache.commitment().model,
