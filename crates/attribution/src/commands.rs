@@ -107,17 +107,19 @@ struct Loaded {
     template: ChatTemplate,
     /// An adapter that was trained over it.
     adapter: Option<model::Adapter>,
-    /// An earlier checkpoint of its training.
+    /// Weights of earlier checkpoints of its training, their mean.
     attributed: Option<model::Model>,
 }
 
-fn load(path: &Path, adapter: Option<&Path>, attributed: Option<&Path>) -> Result<Loaded, CommandError> {
+fn load(path: &Path, adapter: Option<&Path>, attributed: &[PathBuf]) -> Result<Loaded, CommandError> {
     let failed = |reason: String| CommandError::Model { path: path.into(), reason };
     let model = model::Model::load(path).map_err(|e| failed(e.to_string()))?;
     let tokenizer = model::Tokenizer::load(path).map_err(|e| failed(e.to_string()))?;
     let template = ChatTemplate::load(path).map_err(|e| failed(e.to_string()))?;
     let adapter = adapter.map(|path| load_adapter(path, &model)).transpose()?;
-    let attributed = attributed.map(|path| load_checkpoint(path, &model)).transpose()?;
+    let attributed: Vec<model::Model> =
+        attributed.iter().map(|path| load_checkpoint(path, &model)).collect::<Result<_, _>>()?;
+    let attributed = model::Model::mean(&ops::Ctx::detect(), &attributed);
     let template = template.unwrap_or_else(ChatTemplate::simple);
     Ok(Loaded { model, tokenizer, template, adapter, attributed })
 }

@@ -64,7 +64,7 @@ fn an_adapters_answer_owes_whom_it_was_learned_from() {
     let request = |adapter: Option<PathBuf>, name: &str| CacheRequest {
         model: model.clone(),
         adapter,
-        attributed: None,
+        attributed: vec![],
         documents: documents.clone(),
         folder: folder.path().join(name),
         options,
@@ -81,7 +81,7 @@ fn an_adapters_answer_owes_whom_it_was_learned_from() {
             &QueryRequest {
                 model: model.clone(),
                 adapter,
-                attributed: None,
+                attributed: vec![],
                 cache: folder.path().join("cache"),
                 prompt: prompt.into(),
                 answer: answer.into(),
@@ -112,7 +112,7 @@ fn what_is_no_adapter_of_the_model_is_refused_with_the_reason() {
         let request = CacheRequest {
             model: model.into(),
             adapter: Some(adapter.into()),
-            attributed: None,
+            attributed: vec![],
             documents: documents.clone(),
             folder: folder.path().join("cache"),
             options: Options::default(),

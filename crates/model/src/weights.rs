@@ -137,4 +137,48 @@ impl Model {
         let weights = Weights::initial(&config, &layout, seed);
         Ok(Model { config, layout, weights })
     }
+
+    /// Mean of the weights of models of one configuration: their sum, in their order, times one over their number (ops `AddScaled` and `Scale`). `None` of none.
+    ///
+    /// # Panics
+    /// When the configurations differ.
+    pub fn mean(ctx: &Ctx, models: &[Model]) -> Option<Model> {
+        let (first, others) = models.split_first()?;
+        let mut mean = first.clone();
+        for other in others {
+            assert_eq!(mean.config, other.config, "models of one configuration");
+            for (sum, tensor) in mean.weights.tensors_mut().iter_mut().zip(other.weights.tensors()) {
+                ops::add(ctx, tensor, sum);
+            }
+        }
+        if !others.is_empty() {
+            let share = 1.0 / models.len() as f32;
+            mean.weights.tensors_mut().iter_mut().for_each(|tensor| ops::scale(ctx, share, tensor));
+        }
+        Some(mean)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mean_lies_in_the_middle_and_of_one_it_is_that_one() {
+        let ctx = Ctx::single();
+        let of = |seed| Model::initial(Config::gpt(40, 2, 2, 16, 16), seed).expect("a valid configuration");
+        let models = [of(1), of(2)];
+        let mean = Model::mean(&ctx, &models).expect("of two");
+        for (tensor, (one, other)) in mean
+            .weights
+            .tensors()
+            .iter()
+            .zip(models[0].weights.tensors().iter().zip(models[1].weights.tensors()))
+        {
+            assert!(tensor.iter().zip(one.iter().zip(other)).all(|(mean, (a, b))| *mean == (a + b) * 0.5));
+        }
+        assert_eq!(Model::mean(&ctx, &models[..1]).as_ref(), Some(&models[0]));
+        assert_eq!(Model::mean(&ctx, &[models[1].clone(), models[1].clone()]).as_ref(), Some(&models[1]));
+        assert_eq!(Model::mean(&ctx, &[]), None);
+    }
 }

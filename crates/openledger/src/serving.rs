@@ -3,7 +3,7 @@
 //! ```text
 //! serving.json    this description; paths are relative to the folder
 //! weights/        the model, with its tokenizer; an adapter's factors
-//! attributed/     the weights halfway through training, whose gradients say whom an answer owes ([`attributed`]); absent where the last ones do
+//! attributed/     the mean of the weights a quarter and half of the way through training, whose gradients say whom an answer owes ([`attributed`]); absent where the last ones do
 //! cache/          the attribution cache whose root the ledger holds
 //! units.jsonl     a unit a line, in the cache's order: its tokens, and the documents that have a part in it
 //! run/            the training run: manifest, log of steps, checkpoints (for `verify --replay-training`)
@@ -304,7 +304,7 @@ impl Serving {
         self.description.base.map(load).transpose()
     }
 
-    /// The checkpoint that the answers of `model`, its weights, are attributed at, where it is not these.
+    /// The weights that the answers of `model` are attributed by, where they are not its own.
     pub fn checkpoint(&self, model: &Model) -> anyhow::Result<Option<Model>> {
         let load = |folder: &PathBuf| {
             let folder = self.folder.join(folder);

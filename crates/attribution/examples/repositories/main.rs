@@ -3,7 +3,7 @@
 //!
 //! `gather.py /tmp/repositories 32 62000` makes the text; then
 //! `cargo run --release -p attribution --example repositories -- /tmp/repositories /tmp/work [--steps N] [--subsets N] [--seeds N] [--layers N] [--width N]
-//! [--context N] [--vocabulary N] [--rank N] [--own-floor PERCENT] [--attributed QUARTERS]`. Everything is kept in the work folder, so a run that was cut off goes on.
+//! [--context N] [--vocabulary N] [--rank N] [--own-floor PERCENT] [--attributed QUARTER[,QUARTER]]`. Everything is kept in the work folder, so a run that was cut off goes on.
 
 use anyhow::{Context as _, Result};
 use attribution::{
@@ -36,8 +36,8 @@ struct Arguments {
     vocabulary: usize,
     rank: usize,
     own_floor: u32,
-    /// Quarters of training after which the weights stood that are attributed.
-    attributed: u64,
+    /// Quarters of training after each of which the weights stood whose mean is attributed; none for the last.
+    attributed: Vec<u64>,
 }
 
 fn arguments() -> Result<Arguments> {
@@ -55,7 +55,7 @@ fn arguments() -> Result<Arguments> {
         vocabulary: 1024,
         rank: 16,
         own_floor: Options::default().own_floor_percent,
-        attributed: PARTS,
+        attributed: vec![],
     };
     while let Some(flag) = rest.next() {
         let value = rest.next().with_context(|| format!("{flag} needs a value"))?;
@@ -68,7 +68,9 @@ fn arguments() -> Result<Arguments> {
             "--context" => found.context = value.parse()?,
             "--vocabulary" => found.vocabulary = value.parse()?,
             "--rank" => found.rank = value.parse()?,
-            "--attributed" => found.attributed = value.parse()?,
+            "--attributed" => {
+                found.attributed = value.split(',').map(str::parse).collect::<Result<_, _>>()?;
+            }
             "--own-floor" => found.own_floor = value.parse()?,
             other => anyhow::bail!("unknown flag {other}"),
         }
@@ -150,9 +152,10 @@ fn main() -> Result<()> {
     };
     let quarter = arguments.steps / PARTS;
     let at = |part: u64| arguments.work.join(format!("model-{}", part * quarter));
-    let attributed = (arguments.attributed < PARTS).then(|| at(arguments.attributed));
+    let attributed: Vec<PathBuf> = arguments.attributed.iter().map(|part| at(*part)).collect();
+    let parts: Vec<String> = arguments.attributed.iter().map(u64::to_string).collect();
     let (prompt_tokens, answer_tokens) = (arguments.context / 4, arguments.context * 3 / 4);
-    let name = format!("cache-{}-{}-{}", arguments.attributed, arguments.rank, arguments.own_floor);
+    let name = format!("cache-{}-{}-{}", parts.join("+"), arguments.rank, arguments.own_floor);
     let folder = arguments.work.join(name);
     let request = CacheRequest {
         model: model.clone(),
@@ -209,7 +212,7 @@ fn main() -> Result<()> {
         steps: arguments.steps / 2,
         batch: BATCH,
         options,
-        dampings: vec![1, 3, 5, 6],
+        dampings: vec![2, 3, 4, 5],
         prompt_tokens,
         answer_tokens,
         per_document: 3,

@@ -20,9 +20,9 @@ pub struct CacheRequest {
     /// Directory of the adapter that was trained over the model; its factors are then what is attributed.
     #[serde(default)]
     pub adapter: Option<PathBuf>,
-    /// Directory of the weights whose gradients are taken, if they are not the model's: an earlier checkpoint of its training.
+    /// Directories of earlier checkpoints of its training, the mean of whose weights gradients are taken of; the model's own if there is none.
     #[serde(default)]
-    pub attributed: Option<PathBuf>,
+    pub attributed: Vec<PathBuf>,
     /// Training documents or exchanges, as [`data::training`] reads them.
     pub documents: PathBuf,
     /// Where the cache goes; a build that was cut off there goes on.
@@ -70,7 +70,7 @@ pub fn cache(
     progress: &mut dyn FnMut(Progress),
 ) -> Result<CacheReport, CommandError> {
     let start = std::time::Instant::now();
-    let loaded = load(&request.model, request.adapter.as_deref(), request.attributed.as_deref())?;
+    let loaded = load(&request.model, request.adapter.as_deref(), &request.attributed)?;
     let documents = data::training(&request.documents)?;
     let (context, exchanges) = (loaded.model.config.context as u32, documents.are_exchanges());
     let unit_tokens = if exchanges { context } else { request.options.unit_tokens.min(context) };

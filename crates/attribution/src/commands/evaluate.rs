@@ -26,9 +26,9 @@ const TOP_UNITS: usize = 5;
 pub struct EvaluateRequest {
     /// The model's directory.
     pub model: PathBuf,
-    /// Directory of the weights whose gradients are taken, if they are not the model's: an earlier checkpoint of its training.
+    /// Directories of earlier checkpoints of its training, the mean of whose weights gradients are taken of; the model's own if there is none.
     #[serde(default)]
-    pub attributed: Option<PathBuf>,
+    pub attributed: Vec<PathBuf>,
     /// The cache's folder.
     pub cache: PathBuf,
     /// The documents the cache was built from, for BM25.
@@ -73,7 +73,7 @@ pub fn evaluate(
     request: &EvaluateRequest,
     progress: &mut dyn FnMut(usize, usize),
 ) -> Result<EvaluateReport, CommandError> {
-    let loaded = load(&request.model, None, request.attributed.as_deref())?;
+    let loaded = load(&request.model, None, &request.attributed)?;
     let cache = Cache::open(&request.cache)?;
     let documents = data::documents(&request.documents)?;
     let held_out = data::documents(&request.held_out)?;

@@ -25,9 +25,9 @@ pub struct QueryRequest {
     /// Directory of the adapter that was trained over the model; its factors are then what is attributed.
     #[serde(default)]
     pub adapter: Option<PathBuf>,
-    /// Directory of the weights whose gradients are taken, if they are not the model's: an earlier checkpoint of its training.
+    /// Directories of earlier checkpoints of its training, the mean of whose weights gradients are taken of; the model's own if there is none.
     #[serde(default)]
-    pub attributed: Option<PathBuf>,
+    pub attributed: Vec<PathBuf>,
     /// The cache's folder.
     pub cache: PathBuf,
     /// What the model was given.
@@ -108,7 +108,7 @@ pub struct QueryReport {
 
 /// Attributes an answer.
 pub fn query(ctx: &Ctx, request: &QueryRequest) -> Result<QueryReport, CommandError> {
-    let loaded = load(&request.model, request.adapter.as_deref(), request.attributed.as_deref())?;
+    let loaded = load(&request.model, request.adapter.as_deref(), &request.attributed)?;
     let cache = Cache::open(&request.cache)?;
     let names = read_names(&request.cache, &cache)?;
     // Of an exchange the answer is trimmed, and an end token alone is no answer.

@@ -9,7 +9,7 @@
 //! 4. The damping with the highest LDS of the *paid weights* on the even pairs is chosen. What is reported for it is measured on the odd
 //!    pairs, which had no part in the choice, with a bootstrap over queries and retrainings.
 //!
-//! What is attributed is the model, or an earlier checkpoint of its training ([`RetrainRequest::attributed`]). With several checkpoints of the same training, the same is measured with the mean of every checkpoint's scores, at the damping chosen.
+//! What is attributed is the model, or the mean of the weights of earlier checkpoints of its training ([`RetrainRequest::attributed`]). With several checkpoints of the same training, the same is measured with the mean of every checkpoint's scores, at the damping chosen.
 //!
 //! Beside the paid weights stand the raw sums of influence, the paid weights with the rows' own floors off (what that defence costs), and BM25.
 //! Queries are held-out text, and the model's own answers to the same prompts.
@@ -49,8 +49,8 @@ pub const MAX_SEEDS: u64 = 64;
 pub struct RetrainRequest {
     /// The model's directory.
     pub model: PathBuf,
-    /// Directory of the weights whose gradients are taken, if they are not the model's: an earlier checkpoint of its training.
-    pub attributed: Option<PathBuf>,
+    /// Directories of earlier checkpoints of its training, the mean of whose weights gradients are taken of; the model's own if there is none.
+    pub attributed: Vec<PathBuf>,
     /// Directories of earlier checkpoints of its training: methods are measured also with the mean of all their scores, each query
     /// asked of each. Empty for the model alone.
     pub checkpoints: Vec<PathBuf>,
@@ -377,7 +377,7 @@ pub fn retrain(
     if request.dampings.is_empty() || request.dampings.iter().any(|d| *d >= DAMPING_GRID.len()) {
         return Err(CommandError::Dampings(DAMPING_GRID.len()));
     }
-    let loaded = load(&request.model, None, request.attributed.as_deref())?;
+    let loaded = load(&request.model, None, &request.attributed)?;
     let checkpoints = request
         .checkpoints
         .iter()

@@ -1,11 +1,12 @@
 //! Language models of the `model` crate as attribution sees them.
 //!
-//! Attributed are the linear layers inside the blocks; embedding, norms and the head are not (the head's gradient is as wide
-//! as the vocabulary and says mostly which words occur). Of a model with a LoRA adapter, which alone was trained, the adapter's factors are
+//! Attributed are the linear layers, those of the blocks and the head; embedding and norms are not. The head's gradient says which words an item taught and after what:
+//! with it influence predicts retraining better and names the right source more often (measured: docs/benchmarks/attribution.md). Of a model with a LoRA adapter, which alone was trained, the adapter's factors are
 //! attributed and nothing else.
 //!
-//! A model's answers can be attributed at an earlier checkpoint of its training ([`Language::at`]). Passing over its items several times, a model comes to fit
-//! them, and what is left of their gradients at the end is mostly noise; halfway it still says what each item taught. Measured: docs/benchmarks/attribution.md.
+//! A model's answers can be attributed by weights of earlier in its training ([`Language::at`]). Passing over its items several times, a model comes to fit
+//! them, and what is left of their gradients at the end is mostly noise; halfway they still say what each item taught, and more so at a mean of checkpoints' weights. Measured:
+//! docs/benchmarks/attribution.md.
 
 mod answered;
 mod attributed;
@@ -69,20 +70,20 @@ impl<'a> Language<'a> {
     ) -> Language<'a> {
         let attributed = match adapter {
             Some(adapter) => Attributed::factors(model, adapter),
-            None => Attributed::blocks(model),
+            None => Attributed::Whole,
         };
         let (identity, layers) = (attributed.identity(model), attributed.layers(model));
         Language { model, prepared, answers: true, attributed, identity, layers, spare: Mutex::default() }
     }
 
-    /// The answers of `model`, attributed by the gradients of `checkpoint`, which it was in an earlier step of its training. The identity commits to both.
+    /// The answers of `model`, attributed by the gradients of `checkpoint`: what it was in an earlier step of its training, or a mean of such. The identity commits to both.
     ///
     /// # Panics
     /// When the two have other architectures.
     pub fn at(model: &Model, checkpoint: &'a Model) -> Language<'a> {
         assert_eq!(model.config, checkpoint.config, "a checkpoint of the model's training");
         let mut language = Language::new(checkpoint);
-        language.identity = attributed::at(Attributed::blocks(model).identity(model), language.identity);
+        language.identity = attributed::at(Attributed::Whole.identity(model), language.identity);
         language.answers = false;
         language
     }

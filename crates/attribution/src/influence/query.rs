@@ -5,7 +5,7 @@
 //! answer's own gradient (each layer over its mean eigenvalue), which depends on nothing but the answer.
 //!
 //! A span's score is the part of the total that flows through the span's rows; the spans' scores add up to the total, up to what quantising
-//! rounds: spans, which explain and do not pay, are multiplied in one int8 term, the total in two, and only with the units that the answer
+//! rounds: gradients of spans, which explain and do not pay, are in one int8 term, the whole answer's in two, and they are multiplied only with the units that the answer
 //! owes most ([`SPAN_ROWS`]): a span's sources are among them.
 //!
 //! Answers that are scored together share one reading of the features ([`score_all`]); each gets the bits that it gets alone.
@@ -106,35 +106,24 @@ impl Attribution {
     }
 }
 
-/// `[rows, width]` numbers as a sum of two int8 terms, as features are kept.
-struct TwoTerms {
-    first: Int8Rows,
-    /// First terms of all rows, then their second terms: one reading of the features' first term serves both.
-    both: Int8Rows,
-}
-
-impl TwoTerms {
-    fn quantise(ctx: &Ctx, width: usize, data: &[f32]) -> TwoTerms {
-        let of = |data: &[f32]| Int8Rows::quantise(ctx, data.len() / width, width, data);
-        let first = of(data);
-        let both = of(&[data, &first.remainder(data)].concat());
-        TwoTerms { first, both }
-    }
-
-    /// `self . features`: `[rows, rows of the shard]`: first by first, plus first by rest, plus rest by first. What is left out is rest by rest.
-    fn product(&self, ctx: &Ctx, shard: &Shard) -> Vec<f32> {
-        let mut scores = vec![0.0; self.both.rows() * shard.rows()];
-        int8_rows_matmul(ctx, &self.both, &shard.features, &mut scores, false);
-        let rest_by_first = scores.split_off(self.first.rows() * shard.rows());
-        int8_rows_matmul(ctx, &self.first, &shard.rest, &mut scores, true);
-        scores.iter_mut().zip(rest_by_first).for_each(|(score, rest)| *score += rest);
-        scores
-    }
-}
-
 /// `queries . features`: `[queries, rows]`, from `[queries, width]`. A score's bits depend on its query and its row alone.
 pub(super) fn score_rows(ctx: &Ctx, queries: &[f32], shard: &Shard) -> Vec<f32> {
-    TwoTerms::quantise(ctx, shard.features.inputs(), queries).product(ctx, shard)
+    product(ctx, &two_terms(ctx, shard.features.inputs(), queries), shard)
+}
+
+/// `[queries, width]` as a sum of two int8 terms: what rounding leaves of each query is rounded again, in as many rows more. A reading of the features serves both.
+fn two_terms(ctx: &Ctx, width: usize, queries: &[f32]) -> Int8Rows {
+    let of = |data: &[f32]| Int8Rows::quantise(ctx, data.len() / width, width, data);
+    of(&[queries, &of(queries).remainder(queries)].concat())
+}
+
+/// `[queries, rows of the shard]`, from queries in two terms.
+fn product(ctx: &Ctx, queries: &Int8Rows, shard: &Shard) -> Vec<f32> {
+    let mut scores = vec![0.0; queries.rows() * shard.rows()];
+    int8_rows_matmul(ctx, queries, &shard.features, &mut scores, false);
+    let rest = scores.split_off(scores.len() / 2);
+    scores.iter_mut().zip(rest).for_each(|(score, rest)| *score += rest);
+    scores
 }
 
 /// Attributes an answer. `spans` are disjoint ranges of rows (token positions of `item`); rows outside them count in the total
@@ -281,9 +270,9 @@ fn multiply(ctx: &Ctx, cache: &Cache, gradients: &[&Gradient]) -> Vec<Scores> {
         gradients.iter().flat_map(|gradient| &gradient.features[..width]).copied().collect();
     let mut rows = vec![Vec::with_capacity(cache.parts.rows()); gradients.len()];
     ops::team(ctx, || {
-        let wholes = TwoTerms::quantise(ctx, width, &wholes);
+        let wholes = two_terms(ctx, width, &wholes);
         for shard in &cache.shards {
-            for (scores, rows) in wholes.product(ctx, shard).chunks_exact(shard.rows()).zip(&mut rows) {
+            for (scores, rows) in product(ctx, &wholes, shard).chunks_exact(shard.rows()).zip(&mut rows) {
                 rows.extend(scores.iter().map(|score| f64::from(*score)));
             }
         }
@@ -376,7 +365,7 @@ impl Cache {
             .map(move |(unit, meta)| UnitScore { unit, score: part(meta) })
     }
 
-    /// First terms of the features of some rows.
+    /// The features of some rows.
     fn features(&self, rows: &[usize]) -> Int8Weights {
         let (mut values, mut scales) = (Vec::new(), Vec::new());
         for row in rows {

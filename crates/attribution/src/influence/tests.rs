@@ -70,7 +70,6 @@ fn scores_equal_a_dense_solve_of_the_definition() {
     let (folder, items) = (tempfile::tempdir().unwrap(), items(40));
     let cache = built(folder.path(), &items, &options).unwrap();
     let (ctx, toy, answer) = (Ctx::single(), Toy::new(1), ToyItem::new(3, 999));
-    let got = score(&ctx, &cache, &toy, &answer, &[]).unwrap();
 
     let gradient = |item: &ToyItem| {
         let mut blocks = vec![vec![0f64; INPUTS * HIDDEN], vec![0f64; HIDDEN * OUTPUTS]];
@@ -111,7 +110,7 @@ fn scores_equal_a_dense_solve_of_the_definition() {
         }
         length += scale / mean * query[layer].iter().map(|x| x * x).sum::<f64>();
     }
-    for (got, expected) in got.total().iter().zip(&expected) {
+    for (got, expected) in unquantised(&cache, &items, &answer).iter().zip(&expected) {
         let expected = expected / length.sqrt();
         assert!((got - expected).abs() < 1e-4 * (1.0 + expected.abs()), "{got} {expected}");
     }
@@ -196,7 +195,7 @@ fn a_cache_of_another_format_is_refused_with_what_to_do() {
     let path = folder.join("plan.json");
     let plan = std::fs::read_to_string(&path).unwrap();
     // Plans of the first format did not say so.
-    let first = plan.replace("\"format\": 3,", "");
+    let first = plan.replace("\"format\": 4,", "");
     assert_ne!(first, plan);
     std::fs::write(&path, first).unwrap();
     for refused in [Cache::open(folder).map(drop), built(folder, &items, &OPTIONS).map(drop)] {
@@ -234,12 +233,9 @@ fn answers_scored_together_get_the_bits_that_they_get_alone() {
     }
 }
 
-#[test]
-fn quantised_scores_are_those_of_f32_but_for_a_small_part_of_the_noise() {
-    let (scratch, items) = (tempfile::tempdir().unwrap(), items(300));
-    let cache = built(scratch.path(), &items, &OPTIONS).unwrap();
-    let (ctx, toy) = (Ctx::single(), Toy::new(1));
-    let commitment = cache.commitment();
+/// Scores as they are before features and the query are rounded to int8.
+fn unquantised(cache: &Cache, items: &[ToyItem], answer: &ToyItem) -> Vec<f64> {
+    let (ctx, toy, commitment) = (Ctx::single(), Toy::new(1), cache.commitment());
     let feature = |item: &ToyItem| {
         let mut out = vec![0.0; cache.projector.width()];
         let rows = cache.projector.rows(&ctx, &toy, item).unwrap();
@@ -247,20 +243,28 @@ fn quantised_scores_are_those_of_f32_but_for_a_small_part_of_the_noise() {
         out
     };
     let raw: Vec<f32> = items.iter().flat_map(feature).collect();
-    let exact = cache.inverse.apply(&ctx, &raw, commitment.unit_scale);
+    let influence = cache.inverse.apply(&ctx, &raw, commitment.unit_scale);
+    let query = feature(answer);
+    let length = cache.inverse.length(&ctx, &query, commitment.unit_scale);
+    let dot = |row: &[f32]| row.iter().zip(&query).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum::<f64>();
+    influence.chunks_exact(query.len()).map(|row| dot(row) / length).collect()
+}
+
+#[test]
+fn quantised_scores_are_those_of_f32_but_for_a_small_part_of_the_noise() {
+    let (scratch, items) = (tempfile::tempdir().unwrap(), items(300));
+    let cache = built(scratch.path(), &items, &OPTIONS).unwrap();
+    let (ctx, toy) = (Ctx::single(), Toy::new(1));
     for seed in 0..8 {
         let answer = ToyItem::new(3, 700 + seed);
-        let query = feature(&answer);
-        let length = cache.inverse.length(&ctx, &query, commitment.unit_scale);
+        let exact = unquantised(&cache, &items, &answer);
         let got = score(&ctx, &cache, &toy, &answer, &[]).unwrap();
         let (mut moved, mut size) = (0.0, 0.0);
-        for (row, got) in exact.chunks_exact(query.len()).zip(got.total()) {
-            let expected: f64 =
-                row.iter().zip(&query).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum::<f64>() / length;
+        for (expected, got) in exact.iter().zip(got.total()) {
             moved += (expected - got).powi(2);
             size += expected.powi(2);
         }
-        assert!(moved.sqrt() < 0.001 * size.sqrt(), "{moved} of {size}");
+        assert!(moved.sqrt() < 0.02 * size.sqrt(), "{moved} of {size}");
     }
 }
 

@@ -37,14 +37,14 @@ enum Action {
         /// LoRA adapter that was trained over the model (as `model finetune` or PEFT writes it): attribute it instead of the model
         #[arg(long, value_name = "DIR")]
         adapter: Option<PathBuf>,
-        /// Weights whose gradients are taken, if not the model's: an earlier checkpoint of its training
+        /// Earlier checkpoint of the model's training whose gradients are taken instead of the model's; given again, of the mean of their weights
         #[arg(long, value_name = "DIR", conflicts_with = "adapter")]
-        attributed: Option<PathBuf>,
+        attributed: Vec<PathBuf>,
         /// Dimensions that each side of a layer is projected to
         #[arg(long, default_value_t = 32)]
         rank: usize,
         /// Index in the protocol's grid of dampings
-        #[arg(long, default_value_t = 3)]
+        #[arg(long, default_value_t = 4)]
         damping: usize,
         /// Seed of the projections
         #[arg(long, default_value_t = 0)]
@@ -63,9 +63,9 @@ enum Action {
         /// Adapter that the cache was built with
         #[arg(long, value_name = "DIR")]
         adapter: Option<PathBuf>,
-        /// Weights whose gradients are taken, if not the model's: an earlier checkpoint of its training
+        /// Earlier checkpoint of the model's training whose gradients are taken instead of the model's; given again, of the mean of their weights
         #[arg(long, value_name = "DIR", conflicts_with = "adapter")]
-        attributed: Option<PathBuf>,
+        attributed: Vec<PathBuf>,
         /// OPEN to divide
         #[arg(long, default_value = "1")]
         data_share: String,
@@ -111,9 +111,9 @@ enum Action {
         /// Where retrainings are kept; a run that was cut off goes on
         #[arg(long, value_name = "FOLDER", default_value = "retrained")]
         work: PathBuf,
-        /// Weights whose gradients are taken, if not the model's: an earlier checkpoint of its training
+        /// Earlier checkpoint of the model's training whose gradients are taken instead of the model's; given again, of the mean of their weights
         #[arg(long, value_name = "DIR")]
-        attributed: Option<PathBuf>,
+        attributed: Vec<PathBuf>,
         /// An earlier checkpoint of the same training (may be given again): retrainings are compared also with the mean of all
         /// checkpoints' scores
         #[arg(long = "checkpoint", value_name = "DIR", requires = "retrain")]

@@ -174,7 +174,7 @@ pub async fn training(
 }
 
 /// Every checkpoint on disk is what its root commits to, the first that is not is named by tensor and tile; and the weights that answers are attributed by
-/// are those of the checkpoint that the rule names.
+/// are the mean of those of the checkpoints that the rule names.
 fn checkpoints_are_whole(
     ctx: Ctx,
     serving: &Serving,
@@ -183,9 +183,13 @@ fn checkpoints_are_whole(
     start: &Model,
     data: &Items,
 ) -> anyhow::Result<Result<(), (super::State, String)>> {
-    let (attributed, checkpoint) = (attributed::step(&manifest.options), serving.checkpoint(start)?);
-    if attributed.is_some() != checkpoint.is_some() {
-        let rule = attributed.map_or("the last weights".to_string(), |step| format!("checkpoint {step}"));
+    let (attributed, mean) = (attributed::steps(&manifest.options), serving.checkpoint(start)?);
+    let named = attributed.iter().map(u64::to_string).collect::<Vec<_>>().join(" and ");
+    if attributed.is_empty() == mean.is_some() {
+        let rule = match attributed.is_empty() {
+            true => "the last weights".to_string(),
+            false => format!("the mean of checkpoint {named}"),
+        };
         return Ok(Err(broken(format!(
             "by the descriptor answers are attributed at {rule}, and here they are not"
         ))));
@@ -193,18 +197,21 @@ fn checkpoints_are_whole(
     let checkpoints = train::Checkpoints::of(run);
     let mut trainer =
         train::Trainer::new(ctx, start.clone(), data, manifest.tokenizer, manifest.options.clone())?;
+    let mut models = Vec::with_capacity(attributed.len());
     for step in checkpoints.steps() {
         if let Err(error) = checkpoints.load(step, &mut trainer) {
             return Ok(Err(broken(format!("checkpoint {step}: {error}"))));
         }
-        if Some(step) == attributed
-            && let Some(checkpoint) = &checkpoint
-            && let Some(tensor) = first_difference(checkpoint, trainer.model())
-        {
-            return Ok(Err(broken(format!(
-                "answers are attributed by weights whose `{tensor}` is not that of checkpoint {step}"
-            ))));
+        if attributed.contains(&step) {
+            models.push(trainer.model().clone());
         }
+    }
+    if let (Some(mean), Some(again)) = (&mean, Model::mean(&ctx, &models))
+        && let Some(tensor) = first_difference(mean, &again)
+    {
+        return Ok(Err(broken(format!(
+            "answers are attributed by weights whose `{tensor}` is not the mean of checkpoint {named}"
+        ))));
     }
     Ok(Ok(()))
 }

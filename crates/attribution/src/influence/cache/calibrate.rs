@@ -1,8 +1,8 @@
 //! The constants a cache commits to: the clip of a token's gradient, and the floor and cap of shares.
 //!
 //! All come from a sample of rows spread over the committed order by tokens. Scores of a sample row on rows of *other documents*,
-//! per full unit's length, are mostly noise: their median magnitude is the scale of the common floor, and the root mean square of one row's
-//! is that row's own. Text that was never learned (junk, random tokens) has a long gradient and large scores on everything: only a floor
+//! per full unit's length, are mostly noise: their median magnitude is the scale of the common floor, and one row's median magnitude, as the standard deviation
+//! of normal noise that has it, is that row's own. A median, because some of the sample may be junk, whose scores are large on everything: a quarter of junk hardly moves it. Text that was never learned (junk, random tokens) has a long gradient and large scores on everything: only a floor
 //! of its own silences it. Floors are fixed before the first query, so nothing in a query can move them.
 
 use super::{
@@ -20,6 +20,8 @@ use rayon::prelude::*;
 
 /// Where the noise scale lies once it is an integer: at least 2 to this power, below its double.
 const NOISE_BITS: i32 = 20;
+/// Standard deviation of normal noise over the median of its magnitude.
+const DEVIATION_OF_MEDIAN: f64 = 1.4826;
 
 /// Multiple of the median norm of the sample's projected token gradients.
 pub(super) fn clip_constant<M: Tapped>(
@@ -87,18 +89,17 @@ pub(super) fn calibrate(
         for at in 0..shard.rows() {
             let row = shard.first as usize + at;
             let (tokens, novelty) = tokens_and_novelty(&metas[parts.units(row)]);
-            let (mut squares, mut count) = (0.0, 0u32);
+            let mut own = vec![];
             for (q, length) in lengths.iter().enumerate().filter(|(_, length)| **length > 0.0) {
                 if apart(documents(sample[q]), documents(row)) || parts.rows() == 1 {
-                    let score = f64::from(scores[q * shard.rows() + at]) / length;
-                    squares += score * score;
-                    count += 1;
+                    let score = (f64::from(scores[q * shard.rows() + at]) / length).abs();
+                    own.push(score);
                     if novelty > 0.0 {
-                        noise.push(score.abs() / tokens as f64 * f64::from(options.unit_tokens));
+                        noise.push(score / tokens as f64 * f64::from(options.unit_tokens));
                     }
                 }
             }
-            of_rows.push((squares / f64::from(count.max(1))).sqrt() as f32);
+            of_rows.push((median(&mut own).unwrap_or(0.0) * DEVIATION_OF_MEDIAN) as f32);
         }
     }
     if parts.rows() == 1 {

@@ -14,8 +14,8 @@
 //! A binary file is `magic, first u64, rows u64, width u64, f32 ..., BLAKE3 of all before`. Files are written beside
 //! their place and renamed, so that a file is whole or absent.
 //!
-//! Format 1 held influence features as f32; in format 2 projections were signs under the seed, and no file. Files of both are refused: the root commits to
-//! what is stored.
+//! Format 1 held influence features as f32, format 3 as a sum of two int8 terms; in format 2 projections were signs under the seed, and no file. Their files are refused: the
+//! root commits to what is stored.
 
 use super::{Cache, Commitment, OptionsError, UnitMeta, erase, plan, plan::Parts, shard::Shard};
 use crate::{
@@ -37,7 +37,7 @@ use std::{
 /// Most units of one cache.
 pub const MAX_UNITS: usize = 1 << 24;
 /// Version of what the files mean; enters the root.
-pub(super) const FORMAT: u32 = 3;
+pub(super) const FORMAT: u32 = 4;
 /// File of the projections.
 pub(super) const PROJECTION: &str = "projection";
 const MAGIC: &[u8; 8] = b"olcache1";

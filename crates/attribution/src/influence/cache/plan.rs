@@ -21,8 +21,8 @@ pub struct Options {
     pub clip_percent: u32,
     /// The floor of all units is this multiple, in hundredths, of the median score that units of the sample give each other.
     pub floor_percent: u32,
-    /// A unit's own floor is this multiple, in hundredths, of the root mean square of the scores it has on sampled units of other
-    /// documents.
+    /// A unit's own floor is this multiple, in hundredths, of its own noise: the standard deviation that the median magnitude of its scores on sampled units
+    /// of other documents implies.
     pub own_floor_percent: u32,
     /// The cap, in hundredths of the same median.
     pub cap_percent: u32,
@@ -36,14 +36,14 @@ impl Default for Options {
     fn default() -> Self {
         Options {
             rank: 32,
-            damping: 3,
+            damping: 4,
             seed: 0,
             unit_tokens: 256,
             clip_percent: 300,
             floor_percent: 100,
-            own_floor_percent: 400,
+            own_floor_percent: 350,
             cap_percent: 20_000,
-            sample: 64,
+            sample: 256,
             shard_blocks: 2,
         }
     }

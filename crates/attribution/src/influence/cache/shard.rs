@@ -1,30 +1,26 @@
-//! Influence features of consecutive rows, as a sum of two int8 terms, each with a scale per row and group of 64 numbers (docs/OPS.md, section 8).
+//! Influence features of consecutive rows in int8, with a scale per row and group of 64 numbers (docs/OPS.md, section 8).
 //!
-//! A query reads every row's feature once, so that its time is the bytes read: two int8 are half of f32. The second term is what the first leaves, `fma(-q, scale, x)`,
-//! quantised again. One term alone is too coarse: gradients are largest in the directions that the curvature damps most, where influence features are small, and a
-//! rounding of the one by the other's size drowned the small scores of small models. Quantising, remainder and product are ops of the set with step verifiers
-//! (`Int8Quantise`, `AddScaled`, `Int8Matmul`), and what is committed are the quantised bytes.
+//! A query reads every row's feature once, so that its time is the bytes read: int8 is a quarter of f32. Whitened projections ([`crate::influence::whitening`]) make this
+//! precise enough: what rounding adds to a score is about a hundredth of the score's own noise, and moves no measure (docs/benchmarks/attribution.md). Quantising and
+//! product are ops of the set with step verifiers (`Int8Quantise`, `Int8Matmul`), and what is committed are the quantised bytes.
 //!
 //! # File
-//! `magic, first u64, rows u64, width u64`, then for the first term and the second `i8 of every row, f32 scales of every row`, then `BLAKE3 of all before`;
-//! numbers little-endian.
+//! `magic, first u64, rows u64, width u64, i8 of every row, f32 scales of every row, BLAKE3 of all before`; numbers little-endian.
 
 use super::files::{CacheError, DIGEST_BYTES, HEADER_BYTES, header, read_whole, write_whole};
-use ops::{Ctx, Int8Rows, Int8Weights, check_finite, int8::GROUP};
+use ops::{Ctx, Int8Weights, check_finite, int8::GROUP};
 use primitives::{B256, Domain, hash};
 use std::path::Path;
 
-const MAGIC: &[u8; 8] = b"olshard2";
+const MAGIC: &[u8; 8] = b"olshard3";
 
 /// Rows of a shard file.
 #[derive(Clone, Debug, PartialEq)]
 pub(in crate::influence) struct Shard {
     /// Number of its first row in the cache.
     pub first: u64,
-    /// `[rows, width]`: the numbers, rounded.
+    /// `[rows, width]`.
     pub features: Int8Weights,
-    /// `[rows, width]`: what rounding left, rounded.
-    pub rest: Int8Weights,
 }
 
 impl Shard {
@@ -32,9 +28,7 @@ impl Shard {
     pub fn quantise(ctx: &Ctx, first: u64, width: usize, data: &[f32]) -> Option<Shard> {
         check_finite(ctx, data).ok()?;
         let rows = data.len() / width.max(1);
-        let rest = Int8Rows::quantise(ctx, rows, width, data).remainder(data);
-        let of = |data: &[f32]| Int8Weights::quantise(rows, width, data);
-        Some(Shard { first, features: of(data), rest: of(&rest) })
+        Some(Shard { first, features: Int8Weights::quantise(rows, width, data) })
     }
 
     /// Number of rows.
@@ -45,15 +39,12 @@ impl Shard {
     /// Sets a row's numbers and scales to zero.
     pub fn erase(&mut self, row: usize) {
         self.features.clear_row(row);
-        self.rest.clear_row(row);
     }
 
     /// Whether that was done. Bits, not numbers: a negative zero would be a trace.
     pub fn is_erased(&self, row: usize) -> bool {
-        [&self.features, &self.rest].into_iter().all(|term| {
-            let (values, scales) = term.row(row);
-            values.iter().all(|x| *x == 0) && scales.iter().all(|x| x.to_bits() == 0)
-        })
+        let (values, scales) = self.features.row(row);
+        values.iter().all(|x| *x == 0) && scales.iter().all(|x| x.to_bits() == 0)
     }
 
     /// Leaf of each row: its place, its quantised numbers and its scales.
@@ -61,11 +52,9 @@ impl Shard {
         let leaf = |row: usize| {
             let mut hasher = hash::hasher(Domain::FeatureShard);
             hasher.update(&(self.first + row as u64).to_le_bytes());
-            for term in [&self.features, &self.rest] {
-                let (values, scales) = term.row(row);
-                hasher.update(&bytes_of(&values));
-                hasher.update(&bytes_of_scales(&scales));
-            }
+            let (values, scales) = self.features.row(row);
+            hasher.update(&bytes_of(&values));
+            hasher.update(&bytes_of_scales(&scales));
             B256::new(*hasher.finalize().as_bytes())
         };
         (0..self.rows()).map(leaf).collect()
@@ -75,15 +64,13 @@ impl Shard {
     pub fn write(&self, path: &Path) -> Result<(), CacheError> {
         let (rows, width) = (self.rows(), self.features.inputs());
         let mut bytes = header(MAGIC, self.first, rows, width);
-        for term in [&self.features, &self.rest] {
-            let mut tail = Vec::with_capacity(4 * rows * width.div_ceil(GROUP));
-            for row in 0..rows {
-                let (values, scales) = term.row(row);
-                bytes.extend(bytes_of(&values));
-                tail.extend(bytes_of_scales(&scales));
-            }
-            bytes.append(&mut tail);
+        let mut tail = Vec::with_capacity(4 * rows * width.div_ceil(GROUP));
+        for row in 0..rows {
+            let (values, scales) = self.features.row(row);
+            bytes.extend(bytes_of(&values));
+            tail.extend(bytes_of_scales(&scales));
         }
+        bytes.append(&mut tail);
         let digest = hash::hash(Domain::FeatureShard, &bytes);
         write_whole(path, &[&bytes, digest.as_slice()])
     }
@@ -91,22 +78,17 @@ impl Shard {
     /// Reads a file of exactly `rows` rows of `width` from `first`; `None` when it is absent.
     pub fn read(path: &Path, first: u64, rows: usize, width: usize) -> Result<Option<Shard>, CacheError> {
         let groups = width.div_ceil(GROUP);
-        let term_bytes = rows * (width + 4 * groups);
-        let length = HEADER_BYTES + 2 * term_bytes + DIGEST_BYTES;
+        let length = HEADER_BYTES + rows * (width + 4 * groups) + DIGEST_BYTES;
         let Some(body) = read_whole(path, &header(MAGIC, first, rows, width), length)? else {
             return Ok(None);
         };
-        let term = |bytes: &[u8]| {
-            let (values, scales) = bytes.split_at(rows * width);
-            let values: Vec<i8> = values.iter().map(|byte| *byte as i8).collect();
-            let scales: Vec<f32> = scales
-                .chunks_exact(4)
-                .map(|x| f32::from_le_bytes(x.try_into().expect("chunks of four")))
-                .collect();
-            Int8Weights::from_rows(rows, width, &values, &scales)
-        };
-        let (features, rest) = body[HEADER_BYTES..].split_at(term_bytes);
-        Ok(Some(Shard { first, features: term(features), rest: term(rest) }))
+        let (values, scales) = body[HEADER_BYTES..].split_at(rows * width);
+        let values: Vec<i8> = values.iter().map(|byte| *byte as i8).collect();
+        let scales: Vec<f32> = scales
+            .chunks_exact(4)
+            .map(|x| f32::from_le_bytes(x.try_into().expect("chunks of four")))
+            .collect();
+        Ok(Some(Shard { first, features: Int8Weights::from_rows(rows, width, &values, &scales) }))
     }
 }
 

@@ -1,12 +1,12 @@
 //! Which layers of a language model are attributed, under which numbers, and what the model's identity commits to.
 //!
-//! - A model alone: the linear layers of its blocks, numbered as the model numbers them. Its identity is the hash of configuration and
+//! - A model alone: its linear layers, the head with them, numbered as the model numbers them. Its identity is the hash of configuration and
 //!   weights.
 //! - A model with an adapter: the two factors of each adapted layer, `A` before `B`, layers in the model's order. A pair computes
 //!   `y = x W^T + B h`, `h = s A x` with `s = alpha / rank`: the gradient of `A` is `sum over rows of s B^T d_t (x) x_t`, that of `B` is
 //!   `sum of d_t (x) h_t`; both are outer products over rows, as for any linear layer. The identity is the hash of the base's identity, rank, alpha and
 //!   every factor by name. A cache of the base is none of the adapter's, nor of another adapter's.
-//! - A model attributed at an earlier checkpoint of its training: the checkpoint's layers. The identity is the hash of both.
+//! - A model attributed by weights of earlier in its training: the layers of these. The identity is the hash of both.
 
 use crate::influence::taps::Layer;
 use model::{Adapter, LinearInfo, Model, layout::Linear};
@@ -20,17 +20,13 @@ const SECOND_FACTOR: &str = ".lora_B";
 /// Attributed layers.
 #[derive(Clone, Debug)]
 pub(super) enum Attributed<'a> {
-    /// Linear layers of the blocks: all but the head, which has this number.
-    Blocks { head: usize },
+    /// All linear layers.
+    Whole,
     /// Factors of an adapter; the place of each linear layer's first factor, if it has any.
     Factors { adapter: &'a Adapter, places: Vec<Option<usize>> },
 }
 
 impl<'a> Attributed<'a> {
-    pub(super) fn blocks(model: &Model) -> Attributed<'a> {
-        Attributed::Blocks { head: model.layout.head.index }
-    }
-
     pub(super) fn factors(model: &Model, adapter: &'a Adapter) -> Attributed<'a> {
         let mut next = 0;
         let mut places = vec![];
@@ -44,7 +40,7 @@ impl<'a> Attributed<'a> {
 
     pub(super) fn adapter(&self) -> Option<&'a Adapter> {
         match self {
-            Attributed::Blocks { .. } => None,
+            Attributed::Whole => None,
             Attributed::Factors { adapter, .. } => Some(adapter),
         }
     }
@@ -52,7 +48,7 @@ impl<'a> Attributed<'a> {
     /// Number of a tapped layer among the attributed ones; `None` if it is none of them.
     pub(super) fn place(&self, linear: &LinearInfo<'_>) -> Option<usize> {
         match self {
-            Attributed::Blocks { head } => (linear.index != *head).then_some(linear.index),
+            Attributed::Whole => Some(linear.index),
             Attributed::Factors { places, .. } => {
                 let factor = match linear.name {
                     name if name.ends_with(FIRST_FACTOR) => 0,
@@ -69,7 +65,7 @@ impl<'a> Attributed<'a> {
         let linears = model.layout.linears();
         let whole = |l: &&Linear| Layer { name: l.name.clone(), inputs: l.inputs, outputs: l.outputs };
         match self {
-            Attributed::Blocks { head } => linears.iter().filter(|l| l.index != *head).map(whole).collect(),
+            Attributed::Whole => linears.iter().map(whole).collect(),
             Attributed::Factors { adapter, places } => {
                 let rank = adapter.rank();
                 let pair = |l: &Linear| {

@@ -62,17 +62,14 @@ fn needles(scene: &Scene, leaf: B256) -> BTreeMap<String, Vec<u8>> {
     let serving = Serving::open(&scene.folder).expect("a served model");
     let cache = scene.folder.join(&serving.description.cache);
     let width = serving.cache().expect("a cache").commitment().width;
-    // The demo's shards are larger than its cache: there is one, a row a unit. After a header of 32 bytes stand two terms, each the numbers of
-    // every row and then their scales (`influence::cache::shard`).
+    // The demo's shards are larger than its cache: there is one, a row a unit. After a header of 32 bytes stand the numbers of
+    // every row, then their scales (`influence::cache::shard`).
     let shard = std::fs::read(cache.join("influence-00000")).expect("one shard");
     let units = serving.units().expect("units");
     let (rows, scales) = (units.len(), 4 * width.div_ceil(ops::int8::GROUP));
-    let term = rows * (width + scales);
     let of_row = |row: usize| {
-        [32, 32 + term].into_iter().flat_map(move |start| {
-            let (numbers, of_scales) = (start + row * width, start + rows * width + row * scales);
-            [numbers..numbers + width, of_scales..of_scales + scales]
-        })
+        let (numbers, of_scales) = (32 + row * width, 32 + rows * width + row * scales);
+        [numbers..numbers + width, of_scales..of_scales + scales]
     };
     for (row, unit) in units.iter().enumerate() {
         for (part, tokens) in unit.own_tokens().filter(|(part, _)| part.item == leaf) {
@@ -81,7 +78,7 @@ fn needles(scene: &Scene, leaf: B256) -> BTreeMap<String, Vec<u8>> {
                 needles.insert(format!("tokens {number} of unit {row}"), window.join(",").into_bytes());
             }
             needles.insert(format!("label of unit {row}"), part.label.clone().into_bytes());
-            let slices = of_row(row).flat_map(|range| shard[range].chunks_exact(SLICE));
+            let slices = of_row(row).into_iter().flat_map(|range| shard[range].chunks_exact(SLICE));
             // A run of zeros tells nothing.
             let telling = slices.filter(|slice| slice.iter().filter(|byte| **byte != 0).count() > SLICE / 2);
             for (part, slice) in telling.enumerate() {
