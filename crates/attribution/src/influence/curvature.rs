@@ -97,7 +97,8 @@ impl Accumulator {
 /// `mean_l * (F_l + damping_l)^-1` of every layer.
 #[derive(Clone, Debug)]
 pub struct Inverse {
-    blocks: Vec<Range<usize>>,
+    pub(super) blocks: Vec<Range<usize>>,
+    /// Symmetric to the bit: every entry is the same sum of products in the same order as its mirror.
     pub(super) matrices: Vec<Vec<f32>>,
     /// Mean eigenvalue of each layer's curvature.
     pub(super) scales: Vec<f64>,

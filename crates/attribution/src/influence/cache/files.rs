@@ -5,7 +5,7 @@
 //! plan.json          Plan: what is being built; a build resumes only an equal plan
 //! features-00000     raw features of a shard, kept until the build ends
 //! influence-00000    influence features of a shard, in int8 (see `shard`)
-//! curvature          inverse curvature of every layer
+//! curvature          inverse curvature of every layer: rows of its lower triangle
 //! noise              own noise of every row
 //! units.json         UnitMeta of every unit
 //! commitment.json    Commitment; written last, so that a cache without one is unfinished
@@ -391,9 +391,15 @@ pub(super) fn projection(folder: &Path, projector: Projector) -> Result<Projecto
 }
 
 impl Inverse {
-    /// All layers' matrices one after the other, then the bits of their scales as pairs of f32 words.
+    /// The lower triangles of all layers' matrices, which are symmetric to the bit, row by row and one after the other; then the bits of their scales as
+    /// pairs of f32 words.
     pub(super) fn to_block(&self) -> Block {
-        let mut data: Vec<f32> = self.matrices.iter().flatten().copied().collect();
+        let mut data = vec![];
+        for (matrix, block) in self.matrices.iter().zip(&self.blocks) {
+            for (row, numbers) in matrix.chunks_exact(block.len()).enumerate() {
+                data.extend_from_slice(&numbers[..=row]);
+            }
+        }
         for scale in &self.scales {
             let bits = scale.to_bits();
             data.extend([f32::from_bits(bits as u32), f32::from_bits((bits >> 32) as u32)]);
@@ -406,9 +412,17 @@ impl Inverse {
         let mut matrices = vec![];
         let mut rest = &block.data[..];
         for block in &blocks {
-            let (matrix, after) = rest.split_at(block.len() * block.len());
-            matrices.push(matrix.to_vec());
-            rest = after;
+            let n = block.len();
+            let mut matrix = vec![0.0; n * n];
+            for row in 0..n {
+                let (numbers, after) = rest.split_at(row + 1);
+                for (column, number) in numbers.iter().enumerate() {
+                    matrix[row * n + column] = *number;
+                    matrix[column * n + row] = *number;
+                }
+                rest = after;
+            }
+            matrices.push(matrix);
         }
         let scales = rest
             .chunks_exact(2)
@@ -418,7 +432,7 @@ impl Inverse {
     }
 
     pub(super) fn stored_width(projector: &Projector) -> usize {
-        projector.blocks().map(|block| block.len() * block.len() + 2).sum()
+        projector.blocks().map(|block| block.len() * (block.len() + 1) / 2 + 2).sum()
     }
 }
 
