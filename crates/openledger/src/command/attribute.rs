@@ -41,7 +41,7 @@ enum Action {
         #[arg(long, value_name = "DIR", conflicts_with = "adapter")]
         attributed: Vec<PathBuf>,
         /// Dimensions that each side of a layer is projected to
-        #[arg(long, default_value_t = 40)]
+        #[arg(long, default_value_t = 32)]
         rank: usize,
         /// Index in the protocol's grid of dampings
         #[arg(long, default_value_t = 4)]
