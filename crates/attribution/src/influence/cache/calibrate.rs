@@ -2,7 +2,7 @@
 //!
 //! All come from a sample of rows spread over the committed order by tokens. Scores of a sample row on rows of *other documents*,
 //! per full unit's length, are mostly noise: their median magnitude is the scale of the common floor, and one row's median magnitude, as the standard deviation
-//! of normal noise that has it, is that row's own. A median, because some of the sample may be junk, whose scores are large on everything: a quarter of junk hardly moves it. Text that was never learned (junk, random tokens) has a long gradient and large scores on everything: only a floor
+//! of normal noise that has it, is that row's own. A median, because some of the sample may be junk, whose scores are large on everything: however large, they count only by their number. Text that was never learned (junk, random tokens) has a long gradient and large scores on everything: only a floor
 //! of its own silences it. Floors are fixed before the first query, so nothing in a query can move them.
 
 use super::{
