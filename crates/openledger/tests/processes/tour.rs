@@ -16,8 +16,11 @@ fn the_demo_conserves_verifies_and_replays() {
         assert_eq!(report[name], true, "{name}: {report}");
     }
     assert_eq!(report["answers"].as_array().map(Vec::len), Some(2));
-    let shares = report["answers"][0]["shares"].as_array().expect("shares");
-    assert!(!shares.is_empty(), "the answer owes somebody: {report}");
+    let owes = |answer: &Value| answer["shares"].as_array().is_some_and(|shares| !shares.is_empty());
+    assert!(
+        report["answers"].as_array().expect("answers").iter().any(owes),
+        "an answer owes somebody: {report}"
+    );
 }
 
 #[test]
@@ -36,7 +39,13 @@ fn an_operator_without_the_demo_serves_settles_and_is_checked() {
     world.start_operator();
 
     let file = world.path("answer.json").display().to_string();
-    let asked = world.json(&["ask", "Always keep the soil near", "--from", "alice", "--save", &file]);
+    // A model of a few texts may have an answer that owes nobody, and whose salts and seeds are new each time: one of these owes somebody.
+    let questions = ["Always keep the soil near", "When the dough changes", "The tide turns at noon"];
+    let mut answers =
+        questions.iter().map(|ask| world.json(&["ask", ask, "--from", "alice", "--save", &file]));
+    let owes =
+        |asked: &Value| !asked["openledger"]["contributors"].as_array().expect("contributors").is_empty();
+    let asked = answers.find(owes).expect("an answer that owes somebody");
     let id = asked["openledger"]["answer"].as_str().expect("an id").to_string();
     let why = world.run(&["why", &id]);
     assert!(why.contains("gardens") || why.contains("kitchens") || why.contains("harbours"), "{why}");
