@@ -2,7 +2,7 @@
 
 use crate::elementwise::{UNIT, add_scaled, scale};
 use crate::lanes::multiversion;
-use crate::matmul::{matmul_nn, matmul_nt};
+use crate::matmul::{self, matmul_nn};
 use crate::path::Ctx;
 use crate::reduce::sum_squares;
 use crate::threads::{Shared, for_each_range};
@@ -126,8 +126,8 @@ fn iterate(ctx: &Ctx, n: usize, k: usize, x: &mut [f32]) {
     let [a, b, c] = MUON_COEFFICIENTS;
     let (mut gram, mut poly, mut next) = (vec![0f32; n * n], vec![0f32; n * n], vec![0f32; n * k]);
     for _ in 0..MUON_ITERATIONS {
-        matmul_nt(ctx, n, n, k, x, k, x, k, &mut gram, n, false);
-        matmul_nn(ctx, n, n, n, &gram, n, &gram, n, &mut poly, n, false);
+        matmul::gram(ctx, n, k, x, k, &mut gram, n);
+        matmul::square(ctx, n, &gram, n, &mut poly, n);
         scale(ctx, c, &mut poly);
         add_scaled(ctx, b, &gram, &mut poly);
         matmul_nn(ctx, n, k, n, &poly, n, x, k, &mut next, k, false);

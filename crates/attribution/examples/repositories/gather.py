@@ -1,15 +1,15 @@
 #!/usr/bin/env python3
 """Gathers the documentation of Rust crates from cargo's registry: a folder of text files for each repository.
 
-gather.py OUT [REPOSITORIES] [BYTES]: the REPOSITORIES (32) with most documentation, each by its largest crate, at most BYTES (62000) of
-each, one file a source file. Code in documentation and paragraphs that stood before (generated text, licences) are dropped.
+gather.py OUT [REPOSITORIES] [BYTES] [SKIPPED]: the REPOSITORIES (32) with most documentation after the first SKIPPED (0), each by its largest crate, at
+most BYTES (62000) of each, one file a source file. Code in documentation and paragraphs that stood before (generated text, licences) are dropped.
 """
 import os
 import re
 import sys
 
 out = sys.argv[1]
-count, most = (int(x) if x else d for x, d in zip((sys.argv[2:] + ["", ""])[:2], (32, 62000)))
+count, most, skipped = (int(x) if x else d for x, d in zip((sys.argv[2:] + [""] * 3)[:3], (32, 62000, 0)))
 FILE_BYTES = 12000
 root = os.path.expanduser("~/.cargo/registry/src")
 
@@ -52,7 +52,7 @@ for index in sorted(os.listdir(root)):
             name = re.sub(r"-\d+\.\d+.*$", "", crate)
             found.setdefault(repository(folder, name), []).append((sum(map(len, files)), name, files))
 largest = sorted((max(crates) for crates in found.values()), key=lambda c: (-c[0], c[1]))
-for _, name, files in largest[:count]:
+for _, name, files in largest[skipped : skipped + count]:
     os.makedirs(os.path.join(out, name), exist_ok=True)
     left = most
     for i, text in enumerate(files):

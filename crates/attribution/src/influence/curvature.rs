@@ -3,10 +3,10 @@
 //! `F_l = sum over units of g_ul g_ul^T`, block-diagonal over layers. It is accumulated in blocks of [`BLOCK_UNITS`] units in the
 //! order of the units, each block's product added to the sum, so that the bits do not depend on shards.
 //! The damping of a layer is a ratio times the mean of the block's eigenvalues (its trace over its width). The inverse comes from
-//! Cholesky, one triangular solve and a product in f64; anyone can check it by the residual of `(F + damping) * inverse - 1`.
+//! Cholesky, one triangular solve and a product in f64 ([`wide::cholesky_inverse`]); anyone can check it by the residual of `(F + damping) * inverse - 1`.
 
 use super::projection::Projector;
-use ops::{Ctx, matmul_nn, matmul_tn, wide};
+use ops::{Ctx, matmul, matmul_nn, wide};
 use std::ops::Range;
 
 /// Units whose outer products are summed before they are added to the rest; the unit of every shard.
@@ -32,6 +32,7 @@ pub enum CurvatureError {
 #[derive(Clone, Debug)]
 pub struct Accumulator {
     blocks: Vec<Range<usize>>,
+    /// On and below the diagonal.
     sums: Vec<Vec<f32>>,
     width: usize,
     units: u64,
@@ -54,8 +55,7 @@ impl Accumulator {
         );
         for (block, sum) in self.blocks.iter().zip(&mut self.sums) {
             let (n, w) = (block.len(), self.width);
-            let columns = &features[block.start..];
-            matmul_tn(ctx, n, n, units, columns, w, columns, w, sum, n, true);
+            matmul::add_moment(ctx, n, units, &features[block.start..], w, sum, n);
         }
         self.units += units as u64;
     }
@@ -78,14 +78,7 @@ impl Accumulator {
             }
             wide::cholesky(ctx, n, &mut matrix)
                 .map_err(|source| CurvatureError::NotPositive { layer: name(), source })?;
-            let mut columns = vec![0.0; n * n];
-            for j in 0..n {
-                columns[j * n + j] = 1.0;
-            }
-            // Row j is column j of the factor's inverse; the product of these rows is the inverse.
-            wide::solve_lower(ctx, n, &matrix, &mut columns);
-            let mut product = vec![0.0; n * n];
-            wide::matmul_nt(ctx, n, n, n, &columns, &columns, &mut product, false);
+            let product = wide::cholesky_inverse(ctx, n, &matrix);
             // Times the mean eigenvalue, so that the numbers are near one whatever the number of units.
             inverse.matrices.push(product.iter().map(|x| (x * mean) as f32).collect());
             inverse.scales.push(mean);
@@ -160,7 +153,9 @@ impl Inverse {
         let mut worst = 0.0f64;
         for (i, block) in self.blocks.iter().enumerate() {
             let n = block.len();
-            let mut matrix: Vec<f64> = sums.sums[i].iter().map(|x| f64::from(*x) / self.scales[i]).collect();
+            let mut sum = sums.sums[i].clone();
+            matmul::mirror(n, &mut sum, n);
+            let mut matrix: Vec<f64> = sum.iter().map(|x| f64::from(*x) / self.scales[i]).collect();
             for j in 0..n {
                 matrix[j * n + j] += damping;
             }

@@ -12,17 +12,17 @@ use super::{
     projection::{FeatureError, Projector},
     taps::{Layer, Tapped},
 };
-use ops::{Ctx, check_finite, matmul_tn, wide};
+use ops::{Ctx, check_finite, matmul, wide};
 
 /// Added to every eigenvalue, in means. LDS hardly changes from .03 to .3 (docs/benchmarks/attribution.md).
 const DAMPING: f64 = 0.1;
 /// Sides wider than this keep their random signs: the moment would be the square of it.
 pub(super) const MAX_WIDTH: usize = 2048;
 
-/// `x^T x` of `[rows, width]`, added to `sum`.
+/// `x^T x` of `[rows, width]`, added to the lower triangle of `sum`.
 fn add(ctx: &Ctx, width: usize, x: &[f32], sum: &mut [f32]) {
     let rows = x.len() / width;
-    matmul_tn(ctx, width, width, rows, x, width, x, width, sum, width, true);
+    matmul::add_moment(ctx, width, rows, x, width, sum, width);
 }
 
 /// `[width, width]`, or nothing for a side that is not whitened.
@@ -66,6 +66,13 @@ impl Moments {
             });
             let failure = outcome.err().map(FeatureError::Tap).or(failure);
             failure.map_or(Ok(()), |failure| Err((place, failure)))?;
+        }
+        for (layer, (inputs, outputs)) in layers.iter().zip(&mut sums) {
+            for (width, sum) in [(layer.inputs, inputs), (layer.outputs, outputs)] {
+                if !sum.is_empty() {
+                    matmul::mirror(width, sum, width);
+                }
+            }
         }
         Ok(Moments(sums))
     }
@@ -126,6 +133,7 @@ mod tests {
         x.chunks_exact_mut(INPUTS).for_each(|row| row[0] = row[0] * 30.0 + 50.0);
         let mut moment = vec![0.0; INPUTS * INPUTS];
         add(&ctx, INPUTS, &x, &mut moment);
+        matmul::mirror(INPUTS, &mut moment, INPUTS);
         let mean = (0..INPUTS).map(|i| f64::from(moment[i * INPUTS + i])).sum::<f64>() / INPUTS as f64;
         let signs = numbers(RANK * INPUTS, 8);
         let p = whitened(&ctx, INPUTS, &moment, signs.clone());

@@ -18,12 +18,14 @@ mod examples;
 mod kernels;
 mod packed;
 mod portable;
+mod symmetric;
 mod view;
 
 pub(crate) use blocked::gemm_one_thread;
 pub use examples::{matmul_tn_each, matmul_tn_examples};
 pub(crate) use packed::{PANEL, Packed};
 pub use packed::{PackedWeights, matmul_packed};
+pub use symmetric::{add_moment, gram, mirror, square};
 pub(crate) use view::{Out, View};
 
 use crate::path::Ctx;

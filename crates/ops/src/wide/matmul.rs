@@ -53,13 +53,16 @@ fn put(acc: &[f64; LANES], c: &mut [f64], set: bool) {
 }
 
 // The columns before `reach` of `out` (rows x n, contiguous) = or += a b, with b (k x n) contiguous. Each tile of b is copied once for all rows: its own rows lie far apart.
-multiversion! { fn rows_body(n: usize, reach: usize, k: usize, a: Strided<'_>, first: usize, b: &[f64], out: &mut [f64], accumulate: bool) {
+// In an `upper` a, row i is zero before column i: those products add nothing to a sum and are left out.
+multiversion! { fn rows_body(n: usize, reach: usize, k: usize, a: Strided<'_>, upper: bool, first: usize, b: &[f64], out: &mut [f64], accumulate: bool) {
     let rows = out.len() / n;
     if k == 0 && !accumulate { out.fill(0.0); }
     let mut copied = [0f64; K_BLOCK * LANES];
     for p0 in (0..k).step_by(K_BLOCK) {
         let depth = K_BLOCK.min(k - p0);
         let set = p0 == 0 && !accumulate;
+        if upper && p0 + depth <= first && !set { continue; }
+        let zeros = |r: usize| if upper { (first + r).saturating_sub(p0).min(depth) } else { 0 };
         for t in (0..reach).step_by(LANES) {
             let w = LANES.min(n - t);
             let direct = rows < ROWS && w == LANES;
@@ -74,12 +77,14 @@ multiversion! { fn rows_body(n: usize, reach: usize, k: usize, a: Strided<'_>, f
             };
             let mut r = 0;
             while r + ROWS <= rows {
-                let acc = tile::<ROWS>(a, first + r, p0, tile_of_b, stride, depth);
+                let q = zeros(r);
+                let acc = tile::<ROWS>(a, first + r, p0 + q, &tile_of_b[q * stride..], stride, depth - q);
                 for (j, acc) in acc.iter().enumerate() { put(acc, &mut out[(r + j) * n + t..][..w], set); }
                 r += ROWS;
             }
             while r < rows {
-                let acc = tile::<1>(a, first + r, p0, tile_of_b, stride, depth);
+                let q = zeros(r);
+                let acc = tile::<1>(a, first + r, p0 + q, &tile_of_b[q * stride..], stride, depth - q);
                 put(&acc[0], &mut out[r * n + t..][..w], set);
                 r += 1;
             }
@@ -102,7 +107,7 @@ pub fn matmul_nn(
     accumulate: bool,
 ) {
     assert!(a.len() == m * k && b.len() == k * n, "wide::matmul_nn: a is m x k, b is k x n");
-    product(ctx, m, n, k, a, k, 1, b, c, accumulate, false);
+    product(ctx, m, n, k, a, k, 1, b, c, accumulate, Shape::Whole);
 }
 
 /// `C = A Bt` (or `C + A Bt`), contiguous: `a` is `m` x `k`, `b` is `n` x `k`.
@@ -120,18 +125,36 @@ pub fn matmul_nt(
     accumulate: bool,
 ) {
     assert!(a.len() == m * k && b.len() == n * k, "wide::matmul_nt: a is m x k, b is n x k");
-    let mut flipped = vec![0f64; n * k];
-    for (j, row) in b.chunks_exact(k.max(1)).enumerate() {
-        for (p, v) in row.iter().enumerate() {
-            flipped[p * n + j] = *v;
-        }
-    }
     // A product with itself is symmetric to the bit: half of it is enough.
     let symmetric = !accumulate && m == n && std::ptr::eq(a, b);
-    product(ctx, m, n, k, a, k, 1, &flipped, c, accumulate, symmetric);
+    let shape = if symmetric { Shape::Symmetric } else { Shape::Whole };
+    product(ctx, m, n, k, a, k, 1, &flipped(n, k, b), c, accumulate, shape);
     if symmetric {
         mirror(n, c);
     }
+}
+
+/// `A At` of an upper triangular `a` (`n` x `n`): the bits of [`matmul_nt`] for a third of its work.
+pub(super) fn upper_times_its_transpose(ctx: &Ctx, n: usize, a: &[f64]) -> Vec<f64> {
+    let mut c = vec![0f64; n * n];
+    product(ctx, n, n, n, a, n, 1, &flipped(n, n, a), &mut c, false, Shape::SymmetricOfUpper);
+    mirror(n, &mut c);
+    c
+}
+
+/// The transpose of `b` (`n` x `k`), in squares that stay in the cache.
+fn flipped(n: usize, k: usize, b: &[f64]) -> Vec<f64> {
+    let mut flipped = vec![0f64; n * k];
+    for j0 in (0..n).step_by(SIDE) {
+        for p0 in (0..k).step_by(SIDE) {
+            for j in j0..(j0 + SIDE).min(n) {
+                for p in p0..(p0 + SIDE).min(k) {
+                    flipped[p * n + j] = b[j * k + p];
+                }
+            }
+        }
+    }
+    flipped
 }
 
 /// `C = At B` (or `C + At B`), contiguous: `a` is `k` x `m`, `b` is `k` x `n`.
@@ -149,12 +172,24 @@ pub fn matmul_tn(
     accumulate: bool,
 ) {
     assert!(a.len() == k * m && b.len() == k * n, "wide::matmul_tn: a is k x m, b is k x n");
-    product(ctx, m, n, k, a, 1, m, b, c, accumulate, false);
+    product(ctx, m, n, k, a, 1, m, b, c, accumulate, Shape::Whole);
+}
+
+/// Rows and columns that are turned together.
+const SIDE: usize = 32;
+
+/// What of a product there is to compute.
+#[derive(Clone, Copy, PartialEq)]
+enum Shape {
+    Whole,
+    /// Nothing above the diagonal of `c`.
+    Symmetric,
+    /// Nor anything with the zeros below the diagonal of `a`.
+    SymmetricOfUpper,
 }
 
 /// Copies what is below the diagonal above it, in squares that stay in the cache.
 fn mirror(n: usize, c: &mut [f64]) {
-    const SIDE: usize = 32;
     for i0 in (0..n).step_by(SIDE) {
         for j0 in (0..=i0).step_by(SIDE) {
             for i in i0..(i0 + SIDE).min(n) {
@@ -177,7 +212,7 @@ fn product(
     b: &[f64],
     c: &mut [f64],
     accumulate: bool,
-    lower: bool,
+    shape: Shape,
 ) {
     assert_eq!(c.len(), m * n, "wide matmul: c is m x n");
     if m == 0 || n == 0 {
@@ -185,8 +220,8 @@ fn product(
     }
     let (shared, a) = (Shared::new(c), Strided { a, rows: rsa, columns: csa });
     for_each_range(ctx, m, ROWS, m * n * k, |i, j| {
-        let reach = if lower { j } else { n };
+        let (reach, upper) = (if shape == Shape::Whole { n } else { j }, shape == Shape::SymmetricOfUpper);
         // SAFETY: ranges of for_each_range are disjoint.
-        rows_body(ctx, n, reach, k, a, i, b, unsafe { shared.range(i * n, j * n) }, accumulate);
+        rows_body(ctx, n, reach, k, a, upper, i, b, unsafe { shared.range(i * n, j * n) }, accumulate);
     });
 }

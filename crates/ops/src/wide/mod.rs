@@ -9,7 +9,10 @@ mod solve;
 
 pub use distance::squared_distances;
 pub use matmul::{matmul_nn, matmul_nt, matmul_tn};
-pub use solve::{NotPositiveDefinite, cholesky, ridge, solve_cholesky, solve_lower, solve_lower_transposed};
+pub use solve::{
+    NotPositiveDefinite, cholesky, cholesky_inverse, ridge, solve_cholesky, solve_lower,
+    solve_lower_transposed,
+};
 
 /// Columns of a panel in factorisation and solves.
 pub const PANEL: usize = 64;

@@ -1,9 +1,9 @@
 //! Cholesky factorisation, triangular solves and ridge regression, in panels.
 
-use super::{PANEL, matmul_tn};
+use super::{PANEL, matmul::upper_times_its_transpose, matmul_tn};
 use crate::lanes::multiversion;
 use crate::path::Ctx;
-use crate::threads::{Shared, for_each_range};
+use crate::threads::{Shared, for_each_range, for_each_task};
 
 /// A matrix that is not positive definite to working precision.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -149,9 +149,10 @@ fn side(x: &mut [f64], i: usize) -> &mut [f64; SIDES] {
     (&mut x[i * SIDES..][..SIDES]).try_into().expect("SIDES long")
 }
 
-// Forward substitution on SIDES right-hand sides, [n, SIDES]: panel by panel, each taken from all rows below before the next.
-multiversion! { fn lower_body(n: usize, l: &[f64], stride: usize, x: &mut [f64]) {
-    for j0 in (0..n).step_by(PANEL) {
+// Forward substitution on SIDES right-hand sides, [n, SIDES]: panel by panel, each taken from all rows below before the next. Sides are zero
+// before `from`, a panel's first row: zeros there stay what they are and take nothing from the rest.
+multiversion! { fn lower_body(n: usize, from: usize, l: &[f64], stride: usize, x: &mut [f64]) {
+    for j0 in (from..n).step_by(PANEL) {
         let j1 = (j0 + PANEL).min(n);
         for i in j0..n {
             let row = &l[i * stride..][..n];
@@ -191,7 +192,7 @@ fn solve_together(
     together: &mut [f64],
 ) {
     gather(sides, width, at, together, n);
-    lower_body(ctx, n, l, stride, together);
+    lower_body(ctx, n, 0, l, stride, together);
     scatter(together, n, sides, width, at);
 }
 
@@ -218,7 +219,7 @@ fn scatter(together: &[f64], n: usize, sides: &mut [f64], width: usize, at: usiz
 /// # Panics
 /// When a slice does not fit the shape.
 pub fn solve_lower(ctx: &Ctx, n: usize, l: &[f64], rhs: &mut [f64]) {
-    each_group(ctx, n, l, rhs, |ctx, x| lower_body(ctx, n, l, n, x));
+    each_group(ctx, n, l, rhs, |ctx, x| lower_body(ctx, n, 0, l, n, x));
 }
 
 /// Solves `Lt x = b` for each right-hand side, rows of `rhs`, in place.
@@ -258,6 +259,30 @@ fn each_group(ctx: &Ctx, n: usize, l: &[f64], rhs: &mut [f64], body: impl Fn(&Ct
             scatter(&together, n, group, n, 0);
         }
     });
+}
+
+/// The inverse of `L Lt`, symmetric to the bit, from the lower triangular `l` (`n` x `n`).
+///
+/// `X`, whose row `j` solves `L x = e_j` ([`solve_lower`]), then `X Xt` ([`super::matmul_nt`]): the bits of these two ops, without the work on the zeros of
+/// the one and the other, a third of them.
+///
+/// # Panics
+/// When `l` is not `n` x `n`.
+pub fn cholesky_inverse(ctx: &Ctx, n: usize, l: &[f64]) -> Vec<f64> {
+    assert_eq!(l.len(), n * n, "cholesky_inverse: l is n x n");
+    let mut upper = vec![0f64; n * n];
+    let shared = Shared::new(&mut upper);
+    for_each_task(ctx, n.div_ceil(SIDES), |group| {
+        let (first, end) = (group * SIDES, ((group + 1) * SIDES).min(n));
+        let mut x = vec![0f64; n * SIDES];
+        for j in first..end {
+            x[j * SIDES + j - first] = 1.0;
+        }
+        lower_body(ctx, n, first / PANEL * PANEL, l, n, &mut x);
+        // SAFETY: a group's rows are its own.
+        scatter(&x, n, unsafe { shared.range(first * n, end * n) }, n, 0);
+    });
+    upper_times_its_transpose(ctx, n, &upper)
 }
 
 /// Ridge regression: the weights `w` (`targets` x `features`) that minimise `|X wt - Y|^2 + lambda |w|^2`.

@@ -117,6 +117,13 @@ proptest! {
             assert_same_wide("lower", &x, &lower);
             wide::solve_lower_transposed(&ctx, n, &l, &mut y);
             assert_same_wide("upper", &y, &upper);
+            // The inverse is a solve for every unit vector, and a product of what that gives.
+            let mut unit = vec![0f64; n * n];
+            unit.iter_mut().step_by(n + 1).for_each(|x| *x = 1.0);
+            wide::solve_lower(&ctx, n, &l, &mut unit);
+            let mut product = vec![0f64; n * n];
+            wide::matmul_nt(&ctx, n, n, n, &unit, &unit, &mut product, false);
+            assert_same_wide("inverse", &wide::cholesky_inverse(&ctx, n, &l), &product);
         }
     }
 

@@ -3,7 +3,7 @@
 use crate::data::{assert_same, contexts, numbers};
 use crate::reference;
 use ops::{
-    Ctx, Examples, PackedWeights, matmul_nn, matmul_nt, matmul_packed, matmul_tn, matmul_tn_each,
+    Ctx, Examples, PackedWeights, matmul, matmul_nn, matmul_nt, matmul_packed, matmul_tn, matmul_tn_each,
     matmul_tn_examples, transpose,
 };
 use proptest::prelude::*;
@@ -68,6 +68,33 @@ proptest! {
     #[test]
     fn products_equal_the_reference(m in 1usize..40, n in 1usize..80, k in 0usize..600, pad in 0usize..5, accumulate: bool, seed in 0u64..1000) {
         check(m, n, k, pad, accumulate, seed);
+    }
+
+    #[test]
+    fn half_of_a_symmetric_product_has_the_bits_of_the_whole(n in 1usize..330, k in 0usize..300, pad in 0usize..4, seed in 0u64..1000) {
+        let (lda, ldc) = (k + pad, n + pad);
+        let a = numbers(seed, n * lda);
+        let mut at = vec![0f32; n * lda];
+        transpose(n, lda, &a, &mut at);
+        for ctx in contexts() {
+            // [gram, square, moment], then the same by ops for any matrices.
+            let mut own = vec![vec![0f32; n * ldc]; 3];
+            let mut want = own.clone();
+            matmul::gram(&ctx, n, k, &a, lda, &mut own[0], ldc);
+            matmul_nt(&ctx, n, n, k, &a, lda, &a, lda, &mut want[0], ldc, false);
+            let symmetric = own[0].clone();
+            matmul::square(&ctx, n, &symmetric, ldc, &mut own[1], ldc);
+            let whole = want[0].clone();
+            matmul_nn(&ctx, n, n, n, &whole, ldc, &whole, ldc, &mut want[1], ldc, false);
+            for _ in 0..2 {
+                matmul::add_moment(&ctx, n, k, &at, n, &mut own[2], ldc);
+                matmul_tn(&ctx, n, n, k, &at, n, &at, n, &mut want[2], ldc, true);
+            }
+            matmul::mirror(n, &mut own[2], ldc);
+            for (own, want) in own.iter().zip(&want) {
+                assert_same(&format!("{ctx:?} {n} x {n} x {k} pad {pad}"), own, want);
+            }
+        }
     }
 
     #[test]
