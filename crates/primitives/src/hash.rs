@@ -5,6 +5,7 @@
 //! EIP-712 messages, addresses) keep keccak-256 and are never hashed here.
 
 use alloy_primitives::B256;
+pub use blake3::Hasher;
 use std::sync::OnceLock;
 
 macro_rules! domains {
@@ -93,9 +94,9 @@ fn context_key(domain: Domain) -> &'static [u8; 32] {
 }
 
 /// Incremental hasher of `domain`.
-pub fn hasher(domain: Domain) -> blake3::Hasher {
+pub fn hasher(domain: Domain) -> Hasher {
     use blake3::hazmat::HasherExt as _;
-    blake3::Hasher::new_from_context_key(context_key(domain))
+    Hasher::new_from_context_key(context_key(domain))
 }
 
 /// Digest of `bytes` under `domain`.

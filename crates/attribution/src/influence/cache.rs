@@ -19,6 +19,7 @@ mod build;
 mod calibrate;
 mod erase;
 mod files;
+pub(in crate::influence) mod inverse;
 mod plan;
 mod shard;
 
@@ -30,7 +31,7 @@ pub use plan::{DAMPING_GRID, Options, OptionsError, Unit, UnitMeta};
 use plan::Parts;
 pub(in crate::influence) use shard::Shard;
 
-use super::{curvature::Inverse, projection::Projector};
+use super::{curvature::Scales, projection::Projector};
 use crate::shares::Rule;
 use primitives::B256;
 use serde::{Deserialize, Serialize};
@@ -63,7 +64,7 @@ pub struct Commitment {
 pub struct Cache {
     pub(super) commitment: Commitment,
     pub(super) projector: Projector,
-    pub(super) inverse: Inverse,
+    pub(super) scales: Scales,
     pub(super) units: Vec<UnitMeta>,
     /// Which units share a row.
     pub(super) parts: Parts,

@@ -60,11 +60,11 @@ impl Accumulator {
         self.units += units as u64;
     }
 
-    /// Damps and inverts.
-    pub fn invert(&self, ctx: &Ctx, projector: &Projector, damping: f64) -> Result<Inverse, CurvatureError> {
-        let mut inverse =
-            Inverse { blocks: self.blocks.clone(), matrices: vec![], scales: vec![], width: self.width };
-        for (i, (block, sum)) in self.blocks.iter().zip(&self.sums).enumerate() {
+    /// Damps and inverts, layer by layer: a sum makes room for the next inverse.
+    pub fn invert(self, ctx: &Ctx, projector: &Projector, damping: f64) -> Result<Inverse, CurvatureError> {
+        let Accumulator { blocks, sums, width, units: _ } = self;
+        let (mut matrices, mut means) = (vec![], vec![]);
+        for (i, (block, sum)) in blocks.iter().zip(sums).enumerate() {
             let n = block.len();
             let name = || projector.layers()[i].name.clone();
             let mut matrix: Vec<f64> = sum.iter().map(|x| f64::from(*x)).collect();
@@ -80,48 +80,90 @@ impl Accumulator {
                 .map_err(|source| CurvatureError::NotPositive { layer: name(), source })?;
             let product = wide::cholesky_inverse(ctx, n, &matrix);
             // Times the mean eigenvalue, so that the numbers are near one whatever the number of units.
-            inverse.matrices.push(product.iter().map(|x| (x * mean) as f32).collect());
-            inverse.scales.push(mean);
+            matrices.push(product.iter().map(|x| (x * mean) as f32).collect());
+            means.push(mean);
         }
-        Ok(inverse)
+        Ok(Inverse { scales: Scales { blocks, means, width }, matrices })
+    }
+}
+
+/// Mean eigenvalue of each layer's curvature: what of the curvature scores need.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Scales {
+    blocks: Vec<Range<usize>>,
+    means: Vec<f64>,
+    width: usize,
+}
+
+impl Scales {
+    pub(super) fn new(blocks: Vec<Range<usize>>, means: Vec<f64>, width: usize) -> Scales {
+        Scales { blocks, means, width }
+    }
+
+    /// Each layer's range in a feature.
+    pub fn blocks(&self) -> &[Range<usize>] {
+        &self.blocks
+    }
+
+    /// One a layer.
+    pub fn means(&self) -> &[f64] {
+        &self.means
+    }
+
+    /// Mean over layers of the mean eigenvalues: the common factor that keeps scores of order one.
+    pub fn mean(&self) -> f64 {
+        self.means.iter().fold(0.0, |sum, mean| sum + mean) / self.means.len() as f64
+    }
+
+    /// Length of a feature with each layer divided by its mean eigenvalue: what a query's scores are divided by, so
+    /// that a long answer's are comparable with a short one's. It depends on the answer alone.
+    pub fn length(&self, ctx: &Ctx, feature: &[f32], unit: f64) -> f64 {
+        let of_layer = |(block, mean): (&Range<usize>, &f64)| {
+            ops::sum_squares(ctx, &feature[block.clone()]) * (unit / mean)
+        };
+        self.blocks.iter().zip(&self.means).fold(0.0, |sum, both| sum + of_layer(both)).sqrt()
     }
 }
 
 /// `mean_l * (F_l + damping_l)^-1` of every layer.
 #[derive(Clone, Debug)]
 pub struct Inverse {
-    pub(super) blocks: Vec<Range<usize>>,
+    scales: Scales,
     /// Symmetric to the bit: every entry is the same sum of products in the same order as its mirror.
-    pub(super) matrices: Vec<Vec<f32>>,
-    /// Mean eigenvalue of each layer's curvature.
-    pub(super) scales: Vec<f64>,
-    width: usize,
+    matrices: Vec<Vec<f32>>,
 }
 
 impl Inverse {
     /// From what a file holds.
-    pub(super) fn from_parts(
-        blocks: Vec<Range<usize>>,
-        matrices: Vec<Vec<f32>>,
-        scales: Vec<f64>,
-        width: usize,
-    ) -> Inverse {
-        Inverse { blocks, matrices, scales, width }
+    #[cfg(test)]
+    pub(super) fn from_parts(scales: Scales, matrices: Vec<Vec<f32>>) -> Inverse {
+        Inverse { scales, matrices }
     }
 
-    /// Mean over layers of the mean eigenvalues: the common factor that keeps scores of order one.
-    pub fn mean_scale(&self) -> f64 {
-        self.scales.iter().fold(0.0, |sum, scale| sum + scale) / self.scales.len() as f64
+    /// The mean eigenvalues that matrices are multiplied by.
+    pub fn scales(&self) -> &Scales {
+        &self.scales
+    }
+
+    /// The same, without the matrices.
+    pub fn into_scales(self) -> Scales {
+        self.scales
+    }
+
+    /// One a layer, row by row.
+    pub fn matrices(&self) -> &[Vec<f32>] {
+        &self.matrices
     }
 
     /// Multiplies each feature of `[units, width]` by the inverse, layer by layer, and divides layer `l` by its
     /// mean eigenvalue `mean_l`, scaled by `unit` so that the numbers stay in f32's range.
     pub fn apply(&self, ctx: &Ctx, features: &[f32], unit: f64) -> Vec<f32> {
-        let rows = features.len() / self.width;
+        let Scales { blocks, means, width } = &self.scales;
+        let rows = features.len() / width;
         let mut out = vec![0.0; features.len()];
-        for ((block, matrix), scale) in self.blocks.iter().zip(&self.matrices).zip(&self.scales) {
-            let (n, w) = (block.len(), self.width);
-            let scaled: Vec<f32> = matrix.iter().map(|x| (f64::from(*x) * (unit / scale)) as f32).collect();
+        for ((block, matrix), mean) in blocks.iter().zip(&self.matrices).zip(means) {
+            let (n, w) = (block.len(), *width);
+            let scaled: Vec<f32> = matrix.iter().map(|x| (f64::from(*x) * (unit / mean)) as f32).collect();
             matmul_nn(
                 ctx,
                 rows,
@@ -139,23 +181,14 @@ impl Inverse {
         out
     }
 
-    /// Length of a feature with each layer divided by its mean eigenvalue: what a query's scores are divided by, so
-    /// that a long answer's are comparable with a short one's. It depends on the answer alone.
-    pub fn length(&self, ctx: &Ctx, feature: &[f32], unit: f64) -> f64 {
-        let of_layer = |(block, scale): (&Range<usize>, &f64)| {
-            ops::sum_squares(ctx, &feature[block.clone()]) * (unit / scale)
-        };
-        self.blocks.iter().zip(&self.scales).fold(0.0, |sum, both| sum + of_layer(both)).sqrt()
-    }
-
     /// Largest absolute entry of `(F + damping) * inverse - 1` over all layers: the check of the inverse.
     pub fn residual(&self, ctx: &Ctx, sums: &Accumulator, damping: f64) -> f64 {
         let mut worst = 0.0f64;
-        for (i, block) in self.blocks.iter().enumerate() {
+        for (i, block) in self.scales.blocks.iter().enumerate() {
             let n = block.len();
             let mut sum = sums.sums[i].clone();
             matmul::mirror(n, &mut sum, n);
-            let mut matrix: Vec<f64> = sum.iter().map(|x| f64::from(*x) / self.scales[i]).collect();
+            let mut matrix: Vec<f64> = sum.iter().map(|x| f64::from(*x) / self.scales.means[i]).collect();
             for j in 0..n {
                 matrix[j * n + j] += damping;
             }
@@ -168,5 +201,28 @@ impl Inverse {
             }
         }
         worst
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::influence::{
+        taps::Tapped as _,
+        toy::{Toy, numbers},
+    };
+
+    #[test]
+    fn the_residual_tells_an_inverse_from_one_that_was_changed() {
+        let ctx = Ctx::single();
+        let projector = Projector::new(Toy::new(1).layers(), 3, 5).expect("a rank in range");
+        let mut sums = Accumulator::new(&projector);
+        sums.add(&ctx, &numbers(BLOCK_UNITS * projector.width(), 1));
+        sums.add(&ctx, &numbers(40 * projector.width(), 2));
+        let mut inverse = sums.clone().invert(&ctx, &projector, 0.1).expect("a positive matrix");
+        assert!(inverse.residual(&ctx, &sums, 0.1) < 1e-5);
+        assert!(inverse.residual(&ctx, &sums, 0.2) > 1e-2);
+        inverse.matrices[0][1] += 0.01;
+        assert!(inverse.residual(&ctx, &sums, 0.1) > 1e-3);
     }
 }

@@ -256,7 +256,7 @@ fn gradient<M: Tapped>(
         let layer = "all, summed,".to_string();
         return Err(CacheError::Feature(FeatureError::NotFinite { layer }));
     }
-    let length = cache.inverse.length(ctx, &features[..width], commitment.unit_scale);
+    let length = cache.scales.length(ctx, &features[..width], commitment.unit_scale);
     Ok(Gradient { features, length })
 }
 

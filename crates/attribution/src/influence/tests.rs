@@ -1,5 +1,5 @@
 use super::{
-    cache::{Cache, CacheError, DAMPING_GRID, Options, Unit, UnitMeta, build},
+    cache::{self, Cache, CacheError, DAMPING_GRID, Options, Unit, UnitMeta, build},
     projection::{FeatureError, Projector},
     query::{Query, SPAN_ROWS, attribute, highest, of_all, score, score_all},
     taps::{TapError, Tapped as _},
@@ -110,7 +110,7 @@ fn scores_equal_a_dense_solve_of_the_definition() {
         }
         length += scale / mean * query[layer].iter().map(|x| x * x).sum::<f64>();
     }
-    for (got, expected) in unquantised(&cache, &items, &answer).iter().zip(&expected) {
+    for (got, expected) in unquantised(folder.path(), &cache, &items, &answer).iter().zip(&expected) {
         let expected = expected / length.sqrt();
         assert!((got - expected).abs() < 1e-4 * (1.0 + expected.abs()), "{got} {expected}");
     }
@@ -234,7 +234,7 @@ fn answers_scored_together_get_the_bits_that_they_get_alone() {
 }
 
 /// Scores as they are before features and the query are rounded to int8.
-fn unquantised(cache: &Cache, items: &[ToyItem], answer: &ToyItem) -> Vec<f64> {
+fn unquantised(folder: &Path, cache: &Cache, items: &[ToyItem], answer: &ToyItem) -> Vec<f64> {
     let (ctx, toy, commitment) = (Ctx::single(), Toy::new(1), cache.commitment());
     let feature = |item: &ToyItem| {
         let mut out = vec![0.0; cache.projector.width()];
@@ -243,9 +243,10 @@ fn unquantised(cache: &Cache, items: &[ToyItem], answer: &ToyItem) -> Vec<f64> {
         out
     };
     let raw: Vec<f32> = items.iter().flat_map(feature).collect();
-    let influence = cache.inverse.apply(&ctx, &raw, commitment.unit_scale);
+    let inverse = cache::inverse::whole(folder, &cache.projector).unwrap();
+    let influence = inverse.apply(&ctx, &raw, commitment.unit_scale);
     let query = feature(answer);
-    let length = cache.inverse.length(&ctx, &query, commitment.unit_scale);
+    let length = cache.scales.length(&ctx, &query, commitment.unit_scale);
     let dot = |row: &[f32]| row.iter().zip(&query).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum::<f64>();
     influence.chunks_exact(query.len()).map(|row| dot(row) / length).collect()
 }
@@ -257,7 +258,7 @@ fn quantised_scores_are_those_of_f32_but_for_a_small_part_of_the_noise() {
     let (ctx, toy) = (Ctx::single(), Toy::new(1));
     for seed in 0..8 {
         let answer = ToyItem::new(3, 700 + seed);
-        let exact = unquantised(&cache, &items, &answer);
+        let exact = unquantised(scratch.path(), &cache, &items, &answer);
         let got = score(&ctx, &cache, &toy, &answer, &[]).unwrap();
         let (mut moved, mut size) = (0.0, 0.0);
         for (expected, got) in exact.iter().zip(got.total()) {

@@ -7,6 +7,7 @@ use super::{
         self, Block, CacheError, FORMAT, MAX_UNITS, Plan, at, root, shard_count, shard_path, shard_range,
         write_json,
     },
+    inverse,
     plan::{Parts, tokens_and_novelty, units_root},
     shard::Shard,
 };
@@ -173,7 +174,8 @@ impl<M: Tapped> Build<'_, M> {
             self.features_shard(index, &mut |done| report(Stage::Features, done))?;
         }
         let inverse = self.curvature(shards, &mut |done| report(Stage::Curvature, done))?;
-        let unit_scale = inverse.mean_scale();
+        let inverse_leaf = inverse::write(self.folder, &inverse)?;
+        let unit_scale = inverse.scales().mean();
         let mut leaves: Vec<B256> = Vec::with_capacity(total);
         for index in 0..shards {
             let raw = self.raw(index)?;
@@ -185,27 +187,27 @@ impl<M: Tapped> Build<'_, M> {
             leaves.extend(shard.leaves());
             report(Stage::Influence, leaves.len());
         }
+        // The matrices have served.
+        let scales = inverse.into_scales();
         report(Stage::Rule, 0);
         let (rule, noise) = calibrate(
             self.ctx,
             self.metas,
             &self.parts,
             &self.plan.options,
-            &inverse,
+            &scales,
             unit_scale,
             |row| self.row(row),
             |index| self.influence(index),
         )?;
         report(Stage::Rule, total);
-        let inverse_block = inverse.to_block();
-        inverse_block.write(&self.folder.join("curvature"))?;
         let noise = Block { first: 0, width: 1, data: noise };
         noise.write(&self.folder.join("noise"))?;
         let commitment = Commitment {
             root: root(
                 &self.plan,
                 &self.projector.to_block(),
-                &inverse_block,
+                inverse_leaf,
                 &noise,
                 &rule,
                 unit_scale,

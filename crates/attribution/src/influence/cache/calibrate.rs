@@ -12,7 +12,7 @@ use super::{
     shard::Shard,
 };
 use crate::{
-    influence::{curvature::Inverse, projection::Projector, query::score_rows, taps::Tapped},
+    influence::{curvature::Scales, projection::Projector, query::score_rows, taps::Tapped},
     shares::{MAX_SCALE_BITS, Rule},
 };
 use ops::Ctx;
@@ -64,7 +64,7 @@ pub(super) fn calibrate(
     metas: &[UnitMeta],
     parts: &Parts,
     options: &Options,
-    inverse: &Inverse,
+    scales: &Scales,
     unit_scale: f64,
     row: impl Fn(usize) -> Result<Vec<f32>, CacheError>,
     shard: impl Fn(usize) -> Result<Shard, CacheError>,
@@ -74,7 +74,7 @@ pub(super) fn calibrate(
     let mut lengths = vec![];
     for unit in &sample {
         let feature = row(*unit)?;
-        lengths.push(inverse.length(ctx, &feature, unit_scale));
+        lengths.push(scales.length(ctx, &feature, unit_scale));
         queries.extend(feature);
     }
     let documents = |row: usize| {

@@ -13,6 +13,7 @@
 use super::{
     Commitment, UnitMeta,
     files::{CacheError, PROJECTION, Plan, at, read_json, shard_path, shard_range, write_json},
+    inverse,
     plan::Parts,
     shard::Shard,
 };
@@ -128,7 +129,7 @@ fn remove_unfinished(folder: &Path) -> Result<(), CacheError> {
     for kind in ["features", "influence"] {
         remove_shards(folder, kind)?;
     }
-    for name in ["plan.json", "commitment.json", PROJECTION, "curvature", "noise", FILE, "units.json"] {
+    for name in ["plan.json", "commitment.json", PROJECTION, inverse::FILE, "noise", FILE, "units.json"] {
         remove(&folder.join(name))?;
     }
     Ok(())

@@ -5,7 +5,7 @@
 //! plan.json          Plan: what is being built; a build resumes only an equal plan
 //! features-00000     raw features of a shard, kept until the build ends
 //! influence-00000    influence features of a shard, in int8 (see `shard`)
-//! curvature          inverse curvature of every layer: rows of its lower triangle
+//! curvature          inverse curvature of every layer (see `inverse`)
 //! noise              own noise of every row
 //! units.json         UnitMeta of every unit
 //! commitment.json    Commitment; written last, so that a cache without one is unfinished
@@ -17,10 +17,10 @@
 //! Format 1 held influence features as f32, format 3 as a sum of two int8 terms; in format 2 projections were signs under the seed, and no file. Their files are refused: the
 //! root commits to what is stored.
 
-use super::{Cache, Commitment, OptionsError, UnitMeta, erase, plan, plan::Parts, shard::Shard};
+use super::{Cache, Commitment, OptionsError, UnitMeta, erase, inverse, plan, plan::Parts, shard::Shard};
 use crate::{
     influence::{
-        curvature::{BLOCK_UNITS, CurvatureError, Inverse},
+        curvature::{BLOCK_UNITS, CurvatureError},
         projection::{FeatureError, Projector},
         taps::Layer,
     },
@@ -40,7 +40,7 @@ pub const MAX_UNITS: usize = 1 << 24;
 pub(super) const FORMAT: u32 = 4;
 /// File of the projections.
 pub(super) const PROJECTION: &str = "projection";
-const MAGIC: &[u8; 8] = b"olcache1";
+pub(super) const MAGIC: &[u8; 8] = b"olcache1";
 pub(super) const HEADER_BYTES: usize = 32;
 pub(super) const DIGEST_BYTES: usize = 32;
 /// Largest JSON file that is read: 16 million units.
@@ -231,11 +231,18 @@ pub(super) fn at(path: &Path) -> impl Fn(io::Error) -> CacheError + '_ {
 
 /// Writes beside the place, flushes, renames.
 pub(super) fn write_whole(path: &Path, parts: &[&[u8]]) -> Result<(), CacheError> {
+    write_pieces(path, |file| parts.iter().try_for_each(|part| file.write_all(part)))
+}
+
+/// As [`write_whole`], for what is not in memory as bytes.
+pub(super) fn write_pieces(
+    path: &Path,
+    write: impl FnOnce(&mut io::BufWriter<fs::File>) -> io::Result<()>,
+) -> Result<(), CacheError> {
     let draft = path.with_extension("draft");
-    let mut file = fs::File::create(&draft).map_err(at(&draft))?;
-    for part in parts {
-        file.write_all(part).map_err(at(&draft))?;
-    }
+    let mut file = io::BufWriter::new(fs::File::create(&draft).map_err(at(&draft))?);
+    write(&mut file).map_err(at(&draft))?;
+    let file = file.into_inner().map_err(|error| at(&draft)(error.into_error()))?;
     file.sync_all().map_err(at(&draft))?;
     fs::rename(&draft, path).map_err(at(path))
 }
@@ -336,10 +343,16 @@ pub(super) fn shard_path(folder: &Path, kind: &str, index: usize) -> PathBuf {
     folder.join(format!("{kind}-{index:05}"))
 }
 
-/// Leaf of a block: its place among the blocks and its bits.
-fn block_leaf(index: u64, row: &[f32]) -> B256 {
+/// Begins the leaf of a block: its place among the blocks, before its bits.
+pub(super) fn block_hasher(index: u64) -> hash::Hasher {
     let mut hasher = hash::hasher(Domain::FeatureShard);
     hasher.update(&index.to_le_bytes());
+    hasher
+}
+
+/// Leaf of a block.
+fn block_leaf(index: u64, row: &[f32]) -> B256 {
+    let mut hasher = block_hasher(index);
     let mut bytes = Vec::with_capacity(4 * row.len());
     for number in row {
         bytes.extend_from_slice(&number.to_le_bytes());
@@ -348,11 +361,11 @@ fn block_leaf(index: u64, row: &[f32]) -> B256 {
     B256::new(*hasher.finalize().as_bytes())
 }
 
-/// The root: plan, projections, curvature, own noise of the rows, rule and scale, then the rows.
+/// The root: plan, projections, inverse curvature (its leaf), own noise of the rows, rule and scale, then the rows.
 pub(super) fn root(
     plan: &Plan,
     projection: &Block,
-    inverse: &Block,
+    inverse: B256,
     noise: &Block,
     rule: &Rule,
     unit_scale: f64,
@@ -364,7 +377,7 @@ pub(super) fn root(
     let mut leaves = vec![
         plan.digest(),
         block_leaf(0, &projection.data),
-        block_leaf(1, &inverse.data),
+        inverse,
         block_leaf(2, &noise.data),
         hash::hash(Domain::FeatureCache, writer.as_bytes()),
     ];
@@ -388,52 +401,6 @@ pub(super) fn projection(folder: &Path, projector: Projector) -> Result<Projecto
     let block = Block::read(&path, 0, usize::from(width > 0), width)?
         .ok_or(CacheError::Damaged { path, what: "it is missing" })?;
     Ok(projector.with_matrices(&block.data))
-}
-
-impl Inverse {
-    /// The lower triangles of all layers' matrices, which are symmetric to the bit, row by row and one after the other; then the bits of their scales as
-    /// pairs of f32 words.
-    pub(super) fn to_block(&self) -> Block {
-        let mut data = vec![];
-        for (matrix, block) in self.matrices.iter().zip(&self.blocks) {
-            for (row, numbers) in matrix.chunks_exact(block.len()).enumerate() {
-                data.extend_from_slice(&numbers[..=row]);
-            }
-        }
-        for scale in &self.scales {
-            let bits = scale.to_bits();
-            data.extend([f32::from_bits(bits as u32), f32::from_bits((bits >> 32) as u32)]);
-        }
-        Block { first: 0, width: data.len(), data }
-    }
-
-    fn from_block(block: &Block, projector: &Projector) -> Inverse {
-        let blocks: Vec<_> = projector.blocks().collect();
-        let mut matrices = vec![];
-        let mut rest = &block.data[..];
-        for block in &blocks {
-            let n = block.len();
-            let mut matrix = vec![0.0; n * n];
-            for row in 0..n {
-                let (numbers, after) = rest.split_at(row + 1);
-                for (column, number) in numbers.iter().enumerate() {
-                    matrix[row * n + column] = *number;
-                    matrix[column * n + row] = *number;
-                }
-                rest = after;
-            }
-            matrices.push(matrix);
-        }
-        let scales = rest
-            .chunks_exact(2)
-            .map(|pair| f64::from_bits(u64::from(pair[0].to_bits()) | u64::from(pair[1].to_bits()) << 32))
-            .collect();
-        Inverse::from_parts(blocks, matrices, scales, projector.width())
-    }
-
-    pub(super) fn stored_width(projector: &Projector) -> usize {
-        projector.blocks().map(|block| block.len() * (block.len() + 1) / 2 + 2).sum()
-    }
 }
 
 impl Commitment {
@@ -469,10 +436,8 @@ impl Cache {
             .map(|(name, inputs, outputs)| Layer { name: name.clone(), inputs: *inputs, outputs: *outputs })
             .collect();
         let projector = projection(folder, Projector::new(layers, plan.options.rank, plan.options.seed)?)?;
-        let curvature_path = folder.join("curvature");
         let missing = |path: &Path| CacheError::Damaged { path: path.into(), what: "it is missing" };
-        let inverse_block = Block::read(&curvature_path, 0, 1, Inverse::stored_width(&projector))?
-            .ok_or_else(|| missing(&curvature_path))?;
+        let (inverse_leaf, scales) = inverse::check(folder, &projector)?;
         let parts = Parts::from_counts(&plan.parts);
         let covers = plan.parts.iter().map(|count| u64::from(*count)).sum::<u64>() == units.len() as u64;
         if !covers || plan.parts.contains(&0) {
@@ -495,7 +460,7 @@ impl Cache {
         let found = root(
             &plan,
             &projector.to_block(),
-            &inverse_block,
+            inverse_leaf,
             &noise,
             &commitment.rule,
             commitment.unit_scale,
@@ -510,7 +475,6 @@ impl Cache {
                 what: "its width is wrong",
             });
         }
-        let inverse = Inverse::from_block(&inverse_block, &projector);
-        Ok(Cache { commitment, projector, inverse, units, parts, noise: noise.data, shards })
+        Ok(Cache { commitment, projector, scales, units, parts, noise: noise.data, shards })
     }
 }
