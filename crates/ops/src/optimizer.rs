@@ -142,14 +142,33 @@ fn iterate(ctx: &Ctx, n: usize, k: usize, x: &mut [f32]) {
 /// When a slice does not fit the shape.
 pub fn transpose(rows: usize, cols: usize, x: &[f32], out: &mut [f32]) {
     assert!(x.len() == rows * cols && out.len() == x.len(), "transpose: rows x cols");
-    const TILE: usize = 16;
-    for i0 in (0..rows).step_by(TILE) {
-        for j0 in (0..cols).step_by(TILE) {
-            for i in i0..(i0 + TILE).min(rows) {
-                for j in j0..(j0 + TILE).min(cols) {
-                    out[j * rows + i] = x[i * cols + j];
+    for i0 in (0..rows).step_by(2 * SQUARE) {
+        for j0 in (0..cols).step_by(SQUARE) {
+            // Two squares fill a cache line of each row that they are written to.
+            for i0 in [i0, i0 + SQUARE] {
+                if i0 + SQUARE <= rows && j0 + SQUARE <= cols {
+                    turn(rows, cols, &x[i0 * cols + j0..], &mut out[j0 * rows + i0..]);
+                } else {
+                    for i in i0..(i0 + SQUARE).min(rows) {
+                        for j in j0..(j0 + SQUARE).min(cols) {
+                            out[j * rows + i] = x[i * cols + j];
+                        }
+                    }
                 }
             }
         }
+    }
+}
+
+/// Rows and columns that are turned in registers.
+const SQUARE: usize = 8;
+
+#[inline(always)]
+fn turn(rows: usize, cols: usize, x: &[f32], out: &mut [f32]) {
+    let square: [[f32; SQUARE]; SQUARE] =
+        std::array::from_fn(|i| x[i * cols..][..SQUARE].try_into().expect("SQUARE long"));
+    for j in 0..SQUARE {
+        let row: [f32; SQUARE] = std::array::from_fn(|i| square[i][j]);
+        out[j * rows..][..SQUARE].copy_from_slice(&row);
     }
 }

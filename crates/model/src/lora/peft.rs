@@ -60,7 +60,10 @@ impl Adapter {
         let mut adapter = Adapter::zeros(&model.layout, options)?;
         let mut file = Reader::open(&dir.join(ADAPTER_WEIGHTS_FILE))?;
         let specs = adapter.tensor_specs(&model.layout);
-        let unknown = file.names().find(|n| !specs.iter().any(|(s, _)| *n == format!("{PREFIX}{s}")));
+        let known = |name: &str| {
+            name.strip_prefix(PREFIX).is_some_and(|name| specs.iter().any(|(spec, _)| spec == name))
+        };
+        let unknown = file.names().find(|name| !known(name));
         if let Some(name) = unknown {
             return Err(AdapterError::Tensor(name.to_string()));
         }

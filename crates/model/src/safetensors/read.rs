@@ -34,6 +34,8 @@ pub struct Reader {
     data_start: u64,
     tensors: BTreeMap<String, Tensor>,
     metadata: BTreeMap<String, String>,
+    /// Bytes on their way into a tensor.
+    buffer: Vec<u8>,
 }
 
 impl Reader {
@@ -60,7 +62,7 @@ impl Reader {
         file.read_exact(&mut header).map_err(io)?;
         let data_length = length - 8 - header_length;
         let (tensors, metadata) = parse(&header, data_length).map_err(format)?;
-        Ok(Reader { path: name, file, data_start: 8 + header_length, tensors, metadata })
+        Ok(Reader { path: name, file, data_start: 8 + header_length, tensors, metadata, buffer: header })
     }
 
     /// Names of all tensors.
@@ -101,9 +103,12 @@ impl Reader {
         assert_eq!(out.len(), tensor.shape.iter().product::<usize>(), "read_f32: as long as the tensor");
         let io = |source| FileError::Io { path: self.path.clone(), source };
         self.file.seek(SeekFrom::Start(self.data_start + tensor.start)).map_err(io)?;
-        let mut bytes = vec![0u8; CHUNK_ELEMENTS.min(out.len().max(1)) * dtype.size()];
+        let longest = CHUNK_ELEMENTS.min(out.len()) * dtype.size();
+        if self.buffer.len() < longest {
+            self.buffer.resize(longest, 0);
+        }
         for chunk in out.chunks_mut(CHUNK_ELEMENTS) {
-            let bytes = &mut bytes[..chunk.len() * dtype.size()];
+            let bytes = &mut self.buffer[..chunk.len() * dtype.size()];
             self.file.read_exact(bytes).map_err(io)?;
             convert(dtype, bytes, chunk);
         }
