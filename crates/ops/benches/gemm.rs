@@ -68,14 +68,17 @@ fn measure(ctx: &Ctx, peers: &[Peer], form: Form, m: usize, n: usize, k: usize) 
             let start = Instant::now();
             let done = match which {
                 0 => {
-                    for _ in 0..repeats {
-                        match form {
-                            Form::Nn => matmul_nn(ctx, m, n, k, &a, k, &b, n, &mut c, n, false),
-                            Form::Nt => matmul_nt(ctx, m, n, k, &a, k, &b, k, &mut c, n, false),
-                            Form::Tn => matmul_tn(ctx, m, n, k, &a, m, &b, n, &mut c, n, false),
+                    // Together, as the passes of a model hold them: workers look out for the next product, as peers' do.
+                    ops::team(ctx, || {
+                        for _ in 0..repeats {
+                            match form {
+                                Form::Nn => matmul_nn(ctx, m, n, k, &a, k, &b, n, &mut c, n, false),
+                                Form::Nt => matmul_nt(ctx, m, n, k, &a, k, &b, k, &mut c, n, false),
+                                Form::Tn => matmul_tn(ctx, m, n, k, &a, m, &b, n, &mut c, n, false),
+                            }
+                            black_box(&mut c);
                         }
-                        black_box(&mut c);
-                    }
+                    });
                     work * repeats as f64
                 }
                 1 => spin(ctx),
