@@ -4,7 +4,7 @@
 #![allow(clippy::print_stdout)]
 
 use ops::{
-    Ctx, Int8Weights, PackedWeights, Path, Stream, int8_matmul, matmul_nn, matmul_nt, matmul_packed,
+    Bits, Ctx, Int8Weights, PackedWeights, Path, Stream, int8_matmul, matmul_nn, matmul_nt, matmul_packed,
     sum_squares,
 };
 use std::hint::black_box;
@@ -20,7 +20,7 @@ fn main() {
     for (n, k) in [(1152, 384), (1536, 384), (384, 1536), (2048, 2048), (4096, 4096), (8192, 4096)] {
         let mut w = vec![0f32; n * k];
         Stream::new(1, 1).fill_uniform(0, &mut w);
-        let (packed, int8) = (PackedWeights::new(n, k, &w), Int8Weights::quantise(n, k, &w));
+        let (packed, int8) = (PackedWeights::new(n, k, &w), Int8Weights::quantise(Bits::Eight, n, k, &w));
         for rows in [1, 4, 8, 16] {
             let (x, mut y) = (vec![0.5f32; rows * k], vec![0f32; rows * n]);
             let bytes = (n * k * 4) as f64;

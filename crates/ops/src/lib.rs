@@ -44,7 +44,7 @@ pub use columns::column_sums;
 pub use elementwise::{add, add_bias, add_scaled, clear, copy, multiply, scale};
 pub use embedding::{embedding_bwd, embedding_fwd};
 pub use examples::{Examples, ExamplesError};
-pub use int8::{Int8Rows, Int8Weights, int8_matmul, int8_rows_matmul};
+pub use int8::{Bits, Int8Rows, Int8Weights, int8_matmul, int8_rows_matmul};
 pub use lora::{LoraRows, LoraShape, lora_bwd, lora_fwd, lora_rows_fwd};
 pub use matmul::{
     PackedWeights, matmul_nn, matmul_nt, matmul_packed, matmul_tn, matmul_tn_each, matmul_tn_examples,

@@ -3,7 +3,8 @@
 //!
 //! `gather.py /tmp/repositories 32 62000` makes the text; then
 //! `cargo run --release -p attribution --example repositories -- /tmp/repositories /tmp/work [--steps N] [--subsets N] [--seeds N] [--layers N] [--width N]
-//! [--context N] [--vocabulary N] [--rank N] [--own-floor PERCENT] [--attributed QUARTER[,QUARTER]]`. Everything is kept in the work folder, so a run that was cut off goes on.
+//! [--context N] [--vocabulary N] [--rank N] [--own-floor PERCENT] [--attributed QUARTER[,QUARTER]]
+//! [--dampings INDEX[,INDEX]] [--means true|false]`. Everything is kept in the work folder, so a run that was cut off goes on.
 
 use anyhow::{Context as _, Result};
 use attribution::{
@@ -38,6 +39,10 @@ struct Arguments {
     own_floor: u32,
     /// Quarters of training after each of which the weights stood whose mean is attributed; none for the last.
     attributed: Vec<u64>,
+    /// Indices in the protocol's grid to choose from.
+    dampings: Vec<usize>,
+    /// Whether the mean of scores over the checkpoints is measured too, with a cache of each.
+    means: bool,
 }
 
 fn arguments() -> Result<Arguments> {
@@ -56,6 +61,8 @@ fn arguments() -> Result<Arguments> {
         rank: 16,
         own_floor: Options::default().own_floor_percent,
         attributed: vec![],
+        dampings: vec![2, 3, 4, 5],
+        means: true,
     };
     while let Some(flag) = rest.next() {
         let value = rest.next().with_context(|| format!("{flag} needs a value"))?;
@@ -71,6 +78,8 @@ fn arguments() -> Result<Arguments> {
             "--attributed" => {
                 found.attributed = value.split(',').map(str::parse).collect::<Result<_, _>>()?;
             }
+            "--dampings" => found.dampings = value.split(',').map(str::parse).collect::<Result<_, _>>()?,
+            "--means" => found.means = value.parse()?,
             "--own-floor" => found.own_floor = value.parse()?,
             other => anyhow::bail!("unknown flag {other}"),
         }
@@ -199,7 +208,7 @@ fn main() -> Result<()> {
     if arguments.subsets == 0 {
         return Ok(());
     }
-    let checkpoints = (1..PARTS).map(at);
+    let checkpoints = (1..PARTS).map(at).filter(|_| arguments.means);
     let request = RetrainRequest {
         model,
         attributed,
@@ -212,7 +221,7 @@ fn main() -> Result<()> {
         steps: arguments.steps / 2,
         batch: BATCH,
         options,
-        dampings: vec![2, 3, 4, 5],
+        dampings: arguments.dampings,
         prompt_tokens,
         answer_tokens,
         per_document: 3,

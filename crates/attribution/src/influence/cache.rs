@@ -6,7 +6,7 @@
 //! 2. *Features*: a shard of projected gradients per [`Options::shard_blocks`] blocks, each written whole or not at all.
 //!    Shards that are there and whole are kept.
 //! 3. *Curvature*: from the features, in the order of the units.
-//! 4. *Influence features*: `(F + damping)^-1 g_u`, shard by shard, kept in int8 with a scale per row and group of 64.
+//! 4. *Influence features*: `(F + damping)^-1 g_u`, shard by shard, kept in four bits with a scale per row and group of 64.
 //! 5. *Rule*: floor, cap and scale of [`crate::shares`] and every row's own noise, from the scores that a sample of rows give the rest.
 //! 6. *Commitment*: the Merkle root over the plan, the projections, the curvature, the noise, the rule and every row's quantised features.
 //!

@@ -16,7 +16,7 @@ use super::{
     taps::Tapped,
 };
 use crate::shares::{self, Outcome, Scored, Shares};
-use ops::{Ctx, Int8Rows, Int8Weights, check_finite, int8_rows_matmul};
+use ops::{Bits, Ctx, Int8Rows, Int8Weights, check_finite, int8_rows_matmul};
 use primitives::{Amount, B256, Domain, encoding::Writer, hash};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -375,7 +375,7 @@ impl Cache {
             values.extend(own);
             scales.extend(own_scales);
         }
-        Int8Weights::from_rows(rows.len(), self.projector.width(), &values, &scales)
+        Int8Weights::from_rows(Bits::Four, rows.len(), self.projector.width(), &values, &scales)
     }
 
     /// What units are paid by: their scores less their own noise floors.

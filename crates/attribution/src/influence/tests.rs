@@ -195,7 +195,7 @@ fn a_cache_of_another_format_is_refused_with_what_to_do() {
     let path = folder.join("plan.json");
     let plan = std::fs::read_to_string(&path).unwrap();
     // Plans of the first format did not say so.
-    let first = plan.replace("\"format\": 4,", "");
+    let first = plan.replace("\"format\": 5,", "");
     assert_ne!(first, plan);
     std::fs::write(&path, first).unwrap();
     for refused in [Cache::open(folder).map(drop), built(folder, &items, &OPTIONS).map(drop)] {
@@ -233,7 +233,7 @@ fn answers_scored_together_get_the_bits_that_they_get_alone() {
     }
 }
 
-/// Scores as they are before features and the query are rounded to int8.
+/// Scores as they are before features are rounded to four bits and the query to two terms of eight.
 fn unquantised(folder: &Path, cache: &Cache, items: &[ToyItem], answer: &ToyItem) -> Vec<f64> {
     let (ctx, toy, commitment) = (Ctx::single(), Toy::new(1), cache.commitment());
     let feature = |item: &ToyItem| {
@@ -252,7 +252,7 @@ fn unquantised(folder: &Path, cache: &Cache, items: &[ToyItem], answer: &ToyItem
 }
 
 #[test]
-fn quantised_scores_are_those_of_f32_but_for_a_small_part_of_the_noise() {
+fn quantised_scores_are_those_of_f32_but_for_an_eighth_of_their_size() {
     let (scratch, items) = (tempfile::tempdir().unwrap(), items(300));
     let cache = built(scratch.path(), &items, &OPTIONS).unwrap();
     let (ctx, toy) = (Ctx::single(), Toy::new(1));
@@ -265,7 +265,8 @@ fn quantised_scores_are_those_of_f32_but_for_a_small_part_of_the_noise() {
             moved += (expected - got).powi(2);
             size += expected.powi(2);
         }
-        assert!(moved.sqrt() < 0.02 * size.sqrt(), "{moved} of {size}");
+        // Four bits step by a seventh of a group's largest number: some 12 % of the length of a row, in no direction of its own.
+        assert!(moved.sqrt() < 0.16 * size.sqrt(), "{moved} of {size}");
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::layout::{FeedForward, Layout, Linear};
 use crate::weights::{Model, Weights};
-use ops::{Int8Weights, PackedWeights};
+use ops::{Bits, Int8Weights, PackedWeights};
 
 /// Whether generation runs on int8 weights.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -36,7 +36,7 @@ impl Stored {
     fn new(quantisation: Quantisation, outputs: usize, inputs: usize, rows: &[f32]) -> Stored {
         match quantisation {
             Quantisation::None => Stored::Packed(PackedWeights::new(outputs, inputs, rows)),
-            Quantisation::Int8 => Stored::Int8(Int8Weights::quantise(outputs, inputs, rows)),
+            Quantisation::Int8 => Stored::Int8(Int8Weights::quantise(Bits::Eight, outputs, inputs, rows)),
         }
     }
 

@@ -35,7 +35,7 @@ impl Scale {
         batch: 16,
         epochs: 3,
         steps_min: 1,
-        rank: 32,
+        rank: 48,
     };
     /// Some ten thousand parameters.
     pub const SMALL: Scale = Scale {

@@ -1,7 +1,7 @@
 //! Products of f32 rows with int8 weights.
 
-use super::weights::{Int8Weights, quantise_group};
-use super::{GROUP, TILE};
+use super::weights::{Bits, Int8Weights, quantise_group, widen};
+use super::{GROUP, LEVELS, TILE};
 use crate::lanes::multiversion;
 use crate::path::Ctx;
 use crate::threads::{Shared, for_each_range};
@@ -137,7 +137,7 @@ pub fn int8_rows_matmul(ctx: &Ctx, x: &Int8Rows, w: &Int8Weights, y: &mut [f32],
 
 multiversion! { fn quantise_row(x: &[f32], q: &mut [i8], scales: &mut [f32], offsets: &mut [i32]) {
     for (((x, q), scale), offset) in x.chunks(GROUP).zip(q.as_chunks_mut::<GROUP>().0).zip(scales).zip(offsets) {
-        *scale = quantise_group(x, q);
+        *scale = quantise_group(LEVELS, x, q);
         *offset = 128 * q.iter().map(|q| i32::from(*q)).sum::<i32>();
     }
 } }
@@ -160,7 +160,8 @@ impl<'a> Block<'a> {
     fn tile(&self, ctx: &Ctx, w: &Int8Weights, tile: usize, groups: Range<usize>, sums: &mut [[f32; TILE]]) {
         let (x, count) = (self.x, groups.len());
         let at = tile * x.groups + groups.start;
-        let packed = &w.packed()[at * GROUP * TILE..][..count * GROUP * TILE];
+        let (bits, size) = (w.bits(), w.bits().tile_bytes());
+        let packed = &w.packed()[at * size..][..count * size];
         let scales = &w.scales()[at * TILE..][..count * TILE];
         #[cfg(target_arch = "x86_64")]
         if uses_vnni(ctx) {
@@ -173,18 +174,20 @@ impl<'a> Block<'a> {
             };
             // SAFETY: the instruction is available.
             return unsafe {
-                match sums.len() {
-                    1 => super::vnni::tile::<1>(count, rows, packed, scales, sums),
-                    2 => super::vnni::tile::<2>(count, rows, packed, scales, sums),
-                    3 => super::vnni::tile::<3>(count, rows, packed, scales, sums),
-                    4 => super::vnni::tile::<4>(count, rows, packed, scales, sums),
-                    5 => super::vnni::tile::<5>(count, rows, packed, scales, sums),
-                    6 => super::vnni::tile::<6>(count, rows, packed, scales, sums),
-                    7 => super::vnni::tile::<7>(count, rows, packed, scales, sums),
-                    _ => super::vnni::tile::<8>(count, rows, packed, scales, sums),
+                match bits {
+                    Bits::Eight => super::vnni::tile_of::<false>(count, rows, packed, scales, sums),
+                    Bits::Four => super::vnni::tile_of::<true>(count, rows, packed, scales, sums),
                 }
             };
         }
+        let mut widened = [0i8; GROUPS_MAX * GROUP * TILE];
+        let packed = match bits {
+            Bits::Eight => packed,
+            Bits::Four => {
+                widen(packed, &mut widened[..2 * packed.len()]);
+                &widened[..2 * packed.len()]
+            }
+        };
         for (r, sums) in self.rows.clone().zip(sums) {
             let q = &x.values[r * x.groups * GROUP..][groups.start * GROUP..groups.end * GROUP];
             tile_body(ctx, q, &x.scales[r * x.groups..][groups.clone()], packed, scales, sums);

@@ -2,10 +2,10 @@
 //!
 //! `vpdpbusd` multiplies unsigned by signed bytes and adds four products to 32 bits without saturation. Weights are taken as `w + 128`, and 128 times the
 //! sum of the row's group, known from its quantisation, is subtracted: exact integers all the way. Values of rows are the instruction's signed side, which
-//! a load broadcasts.
+//! a load broadcasts. Weights of four bits are stored as `w + 8` and taken so.
 #![cfg(target_arch = "x86_64")]
 
-use super::{GROUP, TILE};
+use super::{Bits, GROUP, TILE};
 use std::arch::x86_64::*;
 
 /// Runs of four inputs in a group.
@@ -32,25 +32,55 @@ pub(super) struct Rows<'a> {
     pub groups: usize,
 }
 
-/// Adds `groups` groups of one tile of 16 outputs to the sums of `R` rows.
+/// [`tile`] for as many rows as there are sums, one to eight.
 ///
 /// # Safety
 /// [`is_available`] holds.
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
-pub(super) unsafe fn tile<const R: usize>(
+pub(super) unsafe fn tile_of<const FOUR: bool>(
     groups: usize,
     rows: Rows<'_>,
     packed: &[i8],
     scales: &[f32],
     sums: &mut [[f32; TILE]],
 ) {
-    assert!(packed.len() >= groups * GROUP * TILE && scales.len() >= groups * TILE);
+    // SAFETY: by the caller's promise.
+    unsafe {
+        match sums.len() {
+            1 => tile::<1, FOUR>(groups, rows, packed, scales, sums),
+            2 => tile::<2, FOUR>(groups, rows, packed, scales, sums),
+            3 => tile::<3, FOUR>(groups, rows, packed, scales, sums),
+            4 => tile::<4, FOUR>(groups, rows, packed, scales, sums),
+            5 => tile::<5, FOUR>(groups, rows, packed, scales, sums),
+            6 => tile::<6, FOUR>(groups, rows, packed, scales, sums),
+            7 => tile::<7, FOUR>(groups, rows, packed, scales, sums),
+            _ => tile::<8, FOUR>(groups, rows, packed, scales, sums),
+        }
+    }
+}
+
+/// Adds `groups` groups of one tile of 16 outputs, in four bits or in eight, to the sums of `R` rows.
+///
+/// # Safety
+/// [`is_available`] holds.
+#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+unsafe fn tile<const R: usize, const FOUR: bool>(
+    groups: usize,
+    rows: Rows<'_>,
+    packed: &[i8],
+    scales: &[f32],
+    sums: &mut [[f32; TILE]],
+) {
+    let size = if FOUR { Bits::Four.tile_bytes() } else { Bits::Eight.tile_bytes() };
+    assert!(packed.len() >= groups * size && scales.len() >= groups * TILE);
     let sides = rows.scales.len().min(rows.offsets.len());
     assert!(rows.quads.len() >= groups * QUADS * R && sides >= (R - 1) * rows.groups + groups);
     assert_eq!(sums.len(), R);
     // SAFETY: each of the sums is 16 elements.
     let mut acc: [__m512; R] = std::array::from_fn(|r| unsafe { _mm512_loadu_ps(sums[r].as_ptr()) });
-    let middle = _mm512_set1_epi8(-128);
+    let (middle, half) = (_mm512_set1_epi8(-128), _mm512_set1_epi8(0x0f));
+    // Offsets are of values that are 128 too large; those of four bits are 8 too large.
+    let too_large = if FOUR { 4 } else { 0 };
     let (mut weights, mut quads) = (packed.as_ptr(), rows.quads.as_ptr());
     for g in 0..groups {
         // Two chains each, so that the instruction's latency overlaps.
@@ -58,24 +88,29 @@ pub(super) unsafe fn tile<const R: usize>(
         for _ in 0..QUADS / 2 {
             // SAFETY: inside the slices by the assertions above.
             unsafe {
-                let w = _mm512_xor_si512(_mm512_loadu_si512(weights.cast()), middle);
+                let first = _mm512_loadu_si512(weights.cast());
+                let (lower, upper) = if FOUR {
+                    (_mm512_and_si512(first, half), _mm512_and_si512(_mm512_srli_epi16::<4>(first), half))
+                } else {
+                    let second = _mm512_loadu_si512(weights.add(4 * TILE).cast());
+                    _mm_prefetch::<_MM_HINT_T0>(weights.wrapping_add(FETCH_AHEAD_BYTES + 64));
+                    (_mm512_xor_si512(first, middle), _mm512_xor_si512(second, middle))
+                };
                 for r in 0..R {
-                    even[r] = _mm512_dpbusd_epi32(even[r], w, _mm512_set1_epi32(*quads.add(r)));
+                    even[r] = _mm512_dpbusd_epi32(even[r], lower, _mm512_set1_epi32(*quads.add(r)));
                 }
-                let w = _mm512_xor_si512(_mm512_loadu_si512(weights.add(4 * TILE).cast()), middle);
                 for r in 0..R {
-                    odd[r] = _mm512_dpbusd_epi32(odd[r], w, _mm512_set1_epi32(*quads.add(R + r)));
+                    odd[r] = _mm512_dpbusd_epi32(odd[r], upper, _mm512_set1_epi32(*quads.add(R + r)));
                 }
                 _mm_prefetch::<_MM_HINT_T0>(weights.wrapping_add(FETCH_AHEAD_BYTES));
-                _mm_prefetch::<_MM_HINT_T0>(weights.wrapping_add(FETCH_AHEAD_BYTES + 64));
-                weights = weights.add(8 * TILE);
+                weights = weights.add(if FOUR { 4 * TILE } else { 8 * TILE });
                 quads = quads.add(2 * R);
             }
         }
         // SAFETY: as above.
         let sw = unsafe { _mm512_loadu_ps(scales.as_ptr().add(g * TILE)) };
         for r in 0..R {
-            let offset = _mm512_set1_epi32(rows.offsets[r * rows.groups + g]);
+            let offset = _mm512_set1_epi32(rows.offsets[r * rows.groups + g] >> too_large);
             let exact = _mm512_sub_epi32(_mm512_add_epi32(even[r], odd[r]), offset);
             let scale = _mm512_mul_ps(_mm512_set1_ps(rows.scales[r * rows.groups + g]), sw);
             acc[r] = _mm512_fmadd_ps(scale, _mm512_cvtepi32_ps(exact), acc[r]);

@@ -221,6 +221,8 @@ ops! {
     WideSolveLowerTransposed { n: u64, sides: u64 } => programs::wide::solve_lower_transposed,
     /// Quantisation of weights.
     Int8Quantise { outputs: u64, inputs: u64 } => programs::int8::quantise,
-    /// Product with int8 weights.
+    /// Product with int8 weights, whether they are kept in eight bits or in four.
     Int8Matmul { rows: u64, outputs: u64, inputs: u64, accumulate: bool } => programs::int8::matmul,
+    /// Quantisation of weights to four bits.
+    Int4Quantise { outputs: u64, inputs: u64 } => programs::int8::quantise_to_four_bits,
 }

@@ -487,18 +487,22 @@ pub fn case(kind: OpKind, ctx: &Ctx) -> Case {
                 outputs: vec![("x", wide_mat(3, n, &x))],
             }
         }
-        OpKind::Int8Quantise | OpKind::Int8Matmul => {
+        OpKind::Int8Quantise | OpKind::Int8Matmul | OpKind::Int4Quantise => {
             let (outputs, inputs, rows) = (20, 200, 5);
             let w = &x[..outputs * inputs];
-            let q = Int8Weights::quantise(outputs, inputs, w);
+            let bits = if kind == OpKind::Int4Quantise { Bits::Four } else { Bits::Eight };
+            let q = Int8Weights::quantise(bits, outputs, inputs, w);
             let groups = q.groups();
             let scales: Vec<f32> = (0..outputs * groups).map(|i| q.scale(i / groups, i % groups)).collect();
             let values = Tensor::new(Shape::matrix(20, 200).of(Dtype::I8), |at: At| {
                 f64::from(q.value(at.row as usize, at.col as usize))
             });
             let scales = mat(outputs, groups, &scales);
-            if kind == OpKind::Int8Quantise {
-                let op = Op::Int8Quantise { outputs: 20, inputs: 200 };
+            if kind != OpKind::Int8Matmul {
+                let op = match bits {
+                    Bits::Four => Op::Int4Quantise { outputs: 20, inputs: 200 },
+                    Bits::Eight => Op::Int8Quantise { outputs: 20, inputs: 200 },
+                };
                 return Case {
                     op,
                     inputs: vec![mat(outputs, inputs, w)],

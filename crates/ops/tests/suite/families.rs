@@ -2,7 +2,7 @@
 
 use crate::data::{assert_same, contexts, numbers};
 use ops::int8::GROUP;
-use ops::{Ctx, Int8Weights, int8_matmul, math32, wide};
+use ops::{Bits, Ctx, Int8Weights, int8_matmul, math32, wide};
 use proptest::prelude::*;
 
 fn wide_numbers(seed: u64, n: usize) -> Vec<f64> {
@@ -128,33 +128,42 @@ proptest! {
     }
 
     #[test]
-    fn int8_products_equal_the_reference(rows in 1usize..20, n in 1usize..50, k in 1usize..1400, accumulate: bool, seed in 0u64..1000) {
+    fn int8_products_equal_the_reference(rows in 1usize..20, n in 1usize..50, k in 1usize..1400, four: bool, accumulate: bool, seed in 0u64..1000) {
         let (x, w, y0) = (numbers(seed, rows * k), numbers(seed + 1, n * k), numbers(seed + 2, rows * n));
-        let quantise = |v: &[f32]| -> (Vec<i32>, f32) {
+        let quantise = |levels: f32, v: &[f32]| -> (Vec<i32>, f32) {
             let a = v.iter().fold(0f32, |a, v| if v.abs() > a { v.abs() } else { a });
-            let inverse = if a > 0.0 { 127.0 / a } else { 0.0 };
-            (v.iter().map(|v| math32::round_even(v * inverse) as i32).collect(), a / 127.0)
+            let inverse = if a > 0.0 { levels / a } else { 0.0 };
+            (v.iter().map(|v| math32::round_even(v * inverse) as i32).collect(), a / levels)
         };
+        let bits = if four { Bits::Four } else { Bits::Eight };
         let mut want = y0.clone();
         for r in 0..rows {
             for j in 0..n {
                 let mut acc = 0f32;
                 for g in (0..k).step_by(GROUP) {
                     let end = k.min(g + GROUP);
-                    let ((qx, sx), (qw, sw)) = (quantise(&x[r * k + g..r * k + end]), quantise(&w[j * k + g..j * k + end]));
+                    let ((qx, sx), (qw, sw)) = (quantise(127.0, &x[r * k + g..r * k + end]), quantise(bits.levels(), &w[j * k + g..j * k + end]));
                     let dot: i32 = qx.iter().zip(&qw).map(|(a, b)| a * b).sum();
                     acc = (sx * sw).mul_add(dot as f32, acc);
                 }
                 want[r * n + j] = if accumulate { y0[r * n + j] + acc } else { acc };
             }
         }
-        let weights = Int8Weights::quantise(n, k, &w);
+        let weights = Int8Weights::quantise(bits, n, k, &w);
         let (values, scales): (Vec<_>, Vec<_>) = (0..n).map(|j| weights.row(j)).unzip();
-        assert_eq!(Int8Weights::from_rows(n, k, &values.concat(), &scales.concat()), weights);
+        assert_eq!(Int8Weights::from_rows(bits, n, k, &values.concat(), &scales.concat()), weights);
         for ctx in contexts() {
             let mut y = y0.clone();
             int8_matmul(&ctx, rows, &x, &weights, &mut y, accumulate);
             assert_same("int8", &y, &want);
+        }
+        // One output goes, the others stay.
+        let (mut cleared, gone) = (weights, seed as usize % n);
+        cleared.clear_row(gone);
+        for j in 0..n {
+            let expected = if j == gone { vec![0; k] } else { values[j].clone() };
+            assert_eq!(&cleared.row(j).0, &expected);
+            assert!(expected.iter().enumerate().all(|(p, value)| cleared.value(j, p) == *value));
         }
     }
 }
@@ -164,9 +173,9 @@ fn int8_holds_at_the_extremes() {
     let (n, k) = (17, 128);
     let x: Vec<f32> = (0..k).map(|i| if i % 2 == 0 { 1.0 } else { -1.0 }).collect();
     let w: Vec<f32> = (0..n * k).map(|i| if i % k % 2 == 0 { -3.0 } else { 3.0 }).collect();
-    for ctx in contexts() {
+    for (ctx, bits) in contexts().flat_map(|ctx| [(ctx, Bits::Eight), (ctx, Bits::Four)]) {
         let mut y = vec![0f32; n];
-        int8_matmul(&ctx, 1, &x, &Int8Weights::quantise(n, k, &w), &mut y, false);
+        int8_matmul(&ctx, 1, &x, &Int8Weights::quantise(bits, n, k, &w), &mut y, false);
         assert!(y.iter().all(|v| (v + 384.0).abs() < 1e-3), "{y:?}");
     }
 }

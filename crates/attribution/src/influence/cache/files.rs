@@ -4,7 +4,7 @@
 //! projection         matrices of all projected sides
 //! plan.json          Plan: what is being built; a build resumes only an equal plan
 //! features-00000     raw features of a shard, kept until the build ends
-//! influence-00000    influence features of a shard, in int8 (see `shard`)
+//! influence-00000    influence features of a shard, in four bits (see `shard`)
 //! curvature          inverse curvature of every layer (see `inverse`)
 //! noise              own noise of every row
 //! units.json         UnitMeta of every unit
@@ -14,7 +14,7 @@
 //! A binary file is `magic, first u64, rows u64, width u64, f32 ..., BLAKE3 of all before`. Files are written beside
 //! their place and renamed, so that a file is whole or absent.
 //!
-//! Format 1 held influence features as f32, format 3 as a sum of two int8 terms; in format 2 projections were signs under the seed, and no file. Their files are refused: the
+//! Format 1 held influence features as f32, format 3 as a sum of two int8 terms, format 4 in int8; in format 2 projections were signs under the seed, and no file. Their files are refused: the
 //! root commits to what is stored.
 
 use super::{Cache, Commitment, OptionsError, UnitMeta, erase, inverse, plan, plan::Parts, shard::Shard};
@@ -37,7 +37,7 @@ use std::{
 /// Most units of one cache.
 pub const MAX_UNITS: usize = 1 << 24;
 /// Version of what the files mean; enters the root.
-pub(super) const FORMAT: u32 = 4;
+pub(super) const FORMAT: u32 = 5;
 /// File of the projections.
 pub(super) const PROJECTION: &str = "projection";
 pub(super) const MAGIC: &[u8; 8] = b"olcache1";

@@ -35,7 +35,7 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         Options {
-            rank: 32,
+            rank: 48,
             damping: 4,
             seed: 0,
             unit_tokens: 256,

@@ -1,18 +1,21 @@
-//! Influence features of consecutive rows in int8, with a scale per row and group of 64 numbers (docs/OPS.md, section 8).
+//! Influence features of consecutive rows in four bits, with a scale per row and group of 64 numbers (docs/OPS.md, section 8).
 //!
-//! A query reads every row's feature once, so that its time is the bytes read: int8 is a quarter of f32. Whitened projections ([`crate::influence::whitening`]) make this
-//! precise enough: what rounding adds to a score is about a hundredth of the score's own noise, and moves no measure (docs/benchmarks/attribution.md). Quantising and
-//! product are ops of the set with step verifiers (`Int8Quantise`, `Int8Matmul`), and what is committed are the quantised bytes.
+//! A query reads every row's feature once, so that its time is the bytes read, and the noise of a score is that of projecting gradients to few dimensions. Four bits add little to
+//! that noise: twice as many dimensions in four bits say more than half of them in eight (docs/benchmarks/attribution.md). Quantising and
+//! product are ops of the set with step verifiers (`Int4Quantise`, `Int8Matmul`), and what is committed are the quantised bytes.
 //!
 //! # File
-//! `magic, first u64, rows u64, width u64, i8 of every row, f32 scales of every row, BLAKE3 of all before`; numbers little-endian.
+//! `magic, first u64, rows u64, width u64, values of every row, f32 scales of every row, BLAKE3 of all before`; numbers little-endian. Two values share a byte, the first in its lower
+//! half, each 8 larger than it is; a row begins with a byte of its own.
 
 use super::files::{CacheError, DIGEST_BYTES, HEADER_BYTES, header, read_whole, write_whole};
-use ops::{Ctx, Int8Weights, check_finite, int8::GROUP};
+use ops::{Bits, Ctx, Int8Weights, check_finite, int8::GROUP};
 use primitives::{B256, Domain, hash};
 use std::path::Path;
 
-const MAGIC: &[u8; 8] = b"olshard3";
+const MAGIC: &[u8; 8] = b"olshard4";
+/// What is added to a value, so that it is stored without a sign.
+const ZERO: u8 = 8;
 
 /// Rows of a shard file.
 #[derive(Clone, Debug, PartialEq)]
@@ -28,7 +31,7 @@ impl Shard {
     pub fn quantise(ctx: &Ctx, first: u64, width: usize, data: &[f32]) -> Option<Shard> {
         check_finite(ctx, data).ok()?;
         let rows = data.len() / width.max(1);
-        Some(Shard { first, features: Int8Weights::quantise(rows, width, data) })
+        Some(Shard { first, features: Int8Weights::quantise(Bits::Four, rows, width, data) })
     }
 
     /// Number of rows.
@@ -78,22 +81,31 @@ impl Shard {
     /// Reads a file of exactly `rows` rows of `width` from `first`; `None` when it is absent.
     pub fn read(path: &Path, first: u64, rows: usize, width: usize) -> Result<Option<Shard>, CacheError> {
         let groups = width.div_ceil(GROUP);
-        let length = HEADER_BYTES + rows * (width + 4 * groups) + DIGEST_BYTES;
+        let row_bytes = width.div_ceil(2);
+        let length = HEADER_BYTES + rows * (row_bytes + 4 * groups) + DIGEST_BYTES;
         let Some(body) = read_whole(path, &header(MAGIC, first, rows, width), length)? else {
             return Ok(None);
         };
-        let (values, scales) = body[HEADER_BYTES..].split_at(rows * width);
-        let values: Vec<i8> = values.iter().map(|byte| *byte as i8).collect();
+        let (bytes, scales) = body[HEADER_BYTES..].split_at(rows * row_bytes);
+        let value = |half: u8| half.wrapping_sub(ZERO) as i8;
+        let mut values = Vec::with_capacity(rows * width);
+        for row in bytes.chunks_exact(row_bytes.max(1)) {
+            let pairs = row.iter().flat_map(|byte| [value(byte & 0xf), value(byte >> 4)]);
+            values.extend(pairs.take(width));
+        }
         let scales: Vec<f32> = scales
             .chunks_exact(4)
             .map(|x| f32::from_le_bytes(x.try_into().expect("chunks of four")))
             .collect();
-        Ok(Some(Shard { first, features: Int8Weights::from_rows(rows, width, &values, &scales) }))
+        Ok(Some(Shard { first, features: Int8Weights::from_rows(Bits::Four, rows, width, &values, &scales) }))
     }
 }
 
-fn bytes_of(values: &[i8]) -> Vec<u8> {
-    values.iter().map(|value| *value as u8).collect()
+/// Values as they are stored and hashed.
+pub(super) fn bytes_of(values: &[i8]) -> Vec<u8> {
+    let half = |value: i8| (value as u8).wrapping_add(ZERO) & 0xf;
+    let byte = |pair: &[i8]| half(pair[0]) | half(pair.get(1).copied().unwrap_or(0)) << 4;
+    values.chunks(2).map(byte).collect()
 }
 
 fn bytes_of_scales(scales: &[f32]) -> Vec<u8> {

@@ -66,10 +66,10 @@ fn needles(scene: &Scene, leaf: B256) -> BTreeMap<String, Vec<u8>> {
     // every row, then their scales (`influence::cache::shard`).
     let shard = std::fs::read(cache.join("influence-00000")).expect("one shard");
     let units = serving.units().expect("units");
-    let (rows, scales) = (units.len(), 4 * width.div_ceil(ops::int8::GROUP));
+    let (rows, numbers, scales) = (units.len(), width.div_ceil(2), 4 * width.div_ceil(ops::int8::GROUP));
     let of_row = |row: usize| {
-        let (numbers, of_scales) = (32 + row * width, 32 + rows * width + row * scales);
-        [numbers..numbers + width, of_scales..of_scales + scales]
+        let (first, of_scales) = (32 + row * numbers, 32 + rows * numbers + row * scales);
+        [first..first + numbers, of_scales..of_scales + scales]
     };
     for (row, unit) in units.iter().enumerate() {
         for (part, tokens) in unit.own_tokens().filter(|(part, _)| part.item == leaf) {
@@ -79,8 +79,9 @@ fn needles(scene: &Scene, leaf: B256) -> BTreeMap<String, Vec<u8>> {
             }
             needles.insert(format!("label of unit {row}"), part.label.clone().into_bytes());
             let slices = of_row(row).into_iter().flat_map(|range| shard[range].chunks_exact(SLICE));
-            // A run of zeros tells nothing.
-            let telling = slices.filter(|slice| slice.iter().filter(|byte| **byte != 0).count() > SLICE / 2);
+            // A run of zeros, or of pairs of zeros, tells nothing.
+            let zero = |byte: &u8| [0, 0x88].contains(byte);
+            let telling = slices.filter(|slice| slice.iter().filter(|byte| !zero(byte)).count() > SLICE / 2);
             for (part, slice) in telling.enumerate() {
                 needles.insert(format!("features of unit {row}, part {part}"), slice.to_vec());
             }

@@ -1,6 +1,6 @@
 //! The int8 family: scales, quantised values, and a product whose depth g is the sum after group g.
 
-use crate::int8::{GROUP, LEVELS};
+use crate::int8::{Bits, GROUP};
 use crate::lanes::greater;
 use crate::math32::round_even;
 use crate::verify::program::{Program, Read, at, f};
@@ -18,13 +18,21 @@ fn magnitude(read: &mut dyn Read, x: usize, cols: u64, row: u64, group: u64) -> 
 }
 
 /// Scales (`rows` x groups) and quantised values (`rows` x `cols`) of a matrix.
-fn quantised(p: &mut Program, x: usize, names: [&'static str; 2], rows: u64, cols: u64) -> (usize, usize) {
+fn quantised(
+    p: &mut Program,
+    bits: Bits,
+    x: usize,
+    names: [&'static str; 2],
+    rows: u64,
+    cols: u64,
+) -> (usize, usize) {
+    let levels = bits.levels();
     let scales = p.map(names[0], Shape::matrix(rows, cols.div_ceil(WIDTH)), move |read, i, g| {
-        magnitude(read, x, cols, i, g) / LEVELS
+        magnitude(read, x, cols, i, g) / levels
     });
     let q = p.push(names[1], Shape::matrix(rows, cols).of(Dtype::I8), move |read, place| {
         let a = magnitude(read, x, cols, place.row, place.col / WIDTH);
-        let inverse = if a > 0.0 { LEVELS / a } else { 0.0 };
+        let inverse = if a > 0.0 { levels / a } else { 0.0 };
         f64::from(round_even(f(read, x, place.row, place.col) * inverse) as i8)
     });
     (scales, q)
@@ -32,7 +40,12 @@ fn quantised(p: &mut Program, x: usize, names: [&'static str; 2], rows: u64, col
 
 pub(crate) fn quantise(p: &mut Program, outputs: u64, inputs: u64) {
     let w = p.input("w", Shape::matrix(outputs, inputs));
-    quantised(p, w, ["scales", "q"], outputs, inputs);
+    quantised(p, Bits::Eight, w, ["scales", "q"], outputs, inputs);
+}
+
+pub(crate) fn quantise_to_four_bits(p: &mut Program, outputs: u64, inputs: u64) {
+    let w = p.input("w", Shape::matrix(outputs, inputs));
+    quantised(p, Bits::Four, w, ["scales", "q"], outputs, inputs);
 }
 
 pub(crate) fn matmul(p: &mut Program, rows: u64, outputs: u64, inputs: u64, accumulate: bool) {
@@ -42,7 +55,7 @@ pub(crate) fn matmul(p: &mut Program, rows: u64, outputs: u64, inputs: u64, accu
     let sw = p.input("weight scales", Shape::matrix(outputs, groups));
     let qw = p.input("weights", Shape::matrix(outputs, inputs).of(Dtype::I8));
     let before = accumulate.then(|| p.input("y before", shape));
-    let (sx, qx) = quantised(p, x, ["scales", "q"], rows, inputs);
+    let (sx, qx) = quantised(p, Bits::Eight, x, ["scales", "q"], rows, inputs);
     let own = p.next();
     let sums = p.push("groups", shape.times(groups), move |read, place| {
         let At { depth: g, row: i, col: j } = place;
