@@ -197,7 +197,7 @@ impl<M: Tapped> Build<'_, M> {
             &self.plan.options,
             &scales,
             unit_scale,
-            |row| self.row(row),
+            |rows| self.raw_rows(rows),
             |index| self.influence(index),
         )?;
         report(Stage::Rule, total);
@@ -263,11 +263,18 @@ impl<M: Tapped> Build<'_, M> {
             .ok_or(CacheError::Damaged { path, what: "it is missing" })
     }
 
-    /// Raw feature of one row.
-    fn row(&self, row: usize) -> Result<Vec<f32>, CacheError> {
-        let shard = self.raw(row / (BLOCK_UNITS * self.plan.options.shard_blocks))?;
-        let (at, width) = (row - shard.first as usize, shard.width);
-        Ok(shard.data[at * width..(at + 1) * width].to_vec())
+    /// Raw features of some rows, one after the other. `rows` ascend, so that each shard, hundreds of megabytes, is read once.
+    fn raw_rows(&self, rows: &[usize]) -> Result<Vec<f32>, CacheError> {
+        let shard_of = |row: &usize| row / (BLOCK_UNITS * self.plan.options.shard_blocks);
+        let mut features = Vec::with_capacity(rows.len() * self.projector.width());
+        for rows in rows.chunk_by(|a, b| shard_of(a) == shard_of(b)) {
+            let shard = self.raw(shard_of(&rows[0]))?;
+            for row in rows {
+                let at = (row - shard.first as usize) * shard.width;
+                features.extend(&shard.data[at..at + shard.width]);
+            }
+        }
+        Ok(features)
     }
 
     /// Curvature of the units that nobody committed before, each weighted by its novelty. Rows are gathered into blocks of their own,

@@ -66,17 +66,14 @@ pub(super) fn calibrate(
     options: &Options,
     scales: &Scales,
     unit_scale: f64,
-    row: impl Fn(usize) -> Result<Vec<f32>, CacheError>,
+    raw: impl Fn(&[usize]) -> Result<Vec<f32>, CacheError>,
     shard: impl Fn(usize) -> Result<Shard, CacheError>,
 ) -> Result<(Rule, Vec<f32>), CacheError> {
     let sample = Plan::sample(metas, parts, options);
-    let mut queries = vec![];
-    let mut lengths = vec![];
-    for unit in &sample {
-        let feature = row(*unit)?;
-        lengths.push(scales.length(ctx, &feature, unit_scale));
-        queries.extend(feature);
-    }
+    let queries = raw(&sample)?;
+    let width = queries.len() / sample.len().max(1);
+    let of = |feature| scales.length(ctx, feature, unit_scale);
+    let lengths: Vec<f64> = queries.chunks_exact(width.max(1)).map(of).collect();
     let documents = |row: usize| {
         let units = &metas[parts.units(row)];
         (units[0].document, units[units.len() - 1].document)
