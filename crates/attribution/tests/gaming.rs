@@ -40,8 +40,14 @@ struct Document {
 struct World {
     documents: Vec<Document>,
     owners: usize,
-    model: Model,
+    model: Trained,
     queries: Vec<Example>,
+}
+
+/// A model, and the weights that its answers are attributed by, as served ones are: the mean of those a quarter and half of the way through training.
+struct Trained {
+    last: Model,
+    attributed: Model,
 }
 
 /// Trained once for all tests.
@@ -77,7 +83,7 @@ fn world() -> &'static World {
 }
 
 /// Trained under a seed of weights and order.
-fn train(config: &Config, examples: Vec<Example>, seed: u64) -> Model {
+fn train(config: &Config, examples: Vec<Example>, seed: u64) -> Trained {
     let data = Items::new(examples).unwrap();
     let never = 1 << 20;
     let options = TrainOptions {
@@ -88,10 +94,15 @@ fn train(config: &Config, examples: Vec<Example>, seed: u64) -> Model {
     };
     let model = Model::initial(config.clone(), 1 + seed).unwrap();
     let mut trainer = Trainer::new(Ctx::detect(), model, &data, None, options).unwrap();
-    for _ in 0..STEPS {
+    let mut checkpoints = vec![];
+    for step in 1..=STEPS {
         trainer.step(&data).unwrap();
+        if [STEPS / 4, STEPS / 2].contains(&step) {
+            checkpoints.push(trainer.model().clone());
+        }
     }
-    trainer.into_model().0
+    let attributed = Model::mean(&Ctx::detect(), &checkpoints).unwrap();
+    Trained { last: trainer.into_model().0, attributed }
 }
 
 /// The protocol's units: one stream, in which the documents of `apart` have no part but are cut one by one.
@@ -130,7 +141,7 @@ fn every() -> bool {
 /// Shares when everyone is honest, and the part of the queries that someone is paid for.
 fn honest() -> &'static (Vec<f64>, f64) {
     static HONEST: OnceLock<(Vec<f64>, f64)> = OnceLock::new();
-    HONEST.get_or_init(|| shares(&world().documents, DEFENDED))
+    HONEST.get_or_init(|| shares(&world().documents, defended()))
 }
 
 /// How the rule is run: with which defences.
@@ -143,14 +154,16 @@ struct Rule {
 }
 
 /// As models are served.
-const DEFENDED: Rule = Rule { own_floor_percent: 350, cut_documents: false };
+fn defended() -> Rule {
+    Rule { own_floor_percent: Options::default().own_floor_percent, cut_documents: false }
+}
 
 /// Mean share of each owner over the queries that someone is paid for, and the part of the queries that are.
 fn shares(documents: &[Document], rule: Rule) -> (Vec<f64>, f64) {
     shares_under(&world().model, documents, rule)
 }
 
-fn shares_under(model: &Model, documents: &[Document], rule: Rule) -> (Vec<f64>, f64) {
+fn shares_under(model: &Trained, documents: &[Document], rule: Rule) -> (Vec<f64>, f64) {
     let world = world();
     let (examples, metas) = packed(documents, |d| rule.cut_documents || d.novelty == 0);
     let units: Vec<Unit<'_, Example>> =
@@ -158,7 +171,7 @@ fn shares_under(model: &Model, documents: &[Document], rule: Rule) -> (Vec<f64>,
     let folder = tempfile::tempdir().unwrap();
     let options =
         Options { unit_tokens: UNIT as u32, own_floor_percent: rule.own_floor_percent, ..Options::default() };
-    let (ctx, language) = (Ctx::detect(), Language::new(model));
+    let (ctx, language) = (Ctx::detect(), Language::at(&model.last, &model.attributed));
     let cache = build(&ctx, &language, &units, &options, folder.path(), &mut |_| {}).unwrap();
     let owners = 1 + documents.iter().map(|d| d.owner as usize).max().unwrap_or(0);
     let (mut totals, mut paid) = (vec![0.0; owners], 0usize);
@@ -242,7 +255,7 @@ fn recutting_merging_and_splitting_identities_gain_nothing() {
     let owner = 5u32;
     let cuts: &[usize] = if every() { &[2, 4, 8, 16, 32, 64, 128] } else { &[128] };
     for parts in cuts {
-        let after = shares(&recut(owner, *parts, |_| owner), DEFENDED).0;
+        let after = shares(&recut(owner, *parts, |_| owner), defended()).0;
         let found =
             effect(&format!("recut x{parts}"), before, &after, owner as usize, |o| o == owner as usize);
         assert!(found.gain.abs() <= TOLERANCE && found.moved <= TOLERANCE, "{found:?}");
@@ -250,7 +263,7 @@ fn recutting_merging_and_splitting_identities_gain_nothing() {
     let split = recut(owner, 128, |part| if part % 2 == 0 { owner } else { newcomer() + part as u32 });
     let mine = |o: usize| o == owner as usize || o >= newcomer() as usize;
     let found =
-        effect("identities x64, recut x128", before, &shares(&split, DEFENDED).0, owner as usize, mine);
+        effect("identities x64, recut x128", before, &shares(&split, defended()).0, owner as usize, mine);
     assert!(found.gain.abs() <= TOLERANCE && found.moved <= TOLERANCE, "{found:?}");
     let mut merged: Vec<Document> = vec![];
     for document in &world.documents {
@@ -262,11 +275,11 @@ fn recutting_merging_and_splitting_identities_gain_nothing() {
         }
     }
     let found =
-        effect("merge", before, &shares(&merged, DEFENDED).0, owner as usize, |o| o == owner as usize);
+        effect("merge", before, &shares(&merged, defended()).0, owner as usize, |o| o == owner as usize);
     assert!(found.gain.abs() <= TOLERANCE && found.moved <= TOLERANCE, "{found:?}");
 
     // Without packing somebody gains; who it is depends on where their documents end.
-    let cut_documents = Rule { cut_documents: true, ..DEFENDED };
+    let cut_documents = Rule { cut_documents: true, ..defended() };
     let before = shares(&world.documents, cut_documents).0;
     let gains = (0..world.owners as u32).any(|owner| {
         let after = shares(&recut(owner, 128, |_| owner), cut_documents).0;
@@ -293,7 +306,7 @@ fn clones_thefts_and_near_duplicates_change_nobodys_share() {
     // Near-duplicates have novelty 0 like copies once the vault has settled them (RULEBOOK R3).
     let clones = (0..3).flat_map(|_| copy(5, 5, 0, 0));
     let more = clones.chain(copy(5, newcomer, 0, 0)).chain(copy(5, newcomer + 1, 0, 10));
-    let after = shares(&and(more), DEFENDED).0;
+    let after = shares(&and(more), defended()).0;
     effect("clones x3", before, &after, 5, |o| o == 5);
     effect("steal", before, &after, newcomer as usize, |o| o == newcomer as usize);
     effect("near-duplicate, 10 % edited", before, &after, newcomer as usize + 1, |o| {
@@ -303,7 +316,7 @@ fn clones_thefts_and_near_duplicates_change_nobodys_share() {
     assert_eq!(after[world.owners..], [0.0, 0.0]);
     // Copies that pass for new are paid: what keeps them out is novelty.
     let undetected = copy(5, newcomer, NOVELTY_ONE, 0).collect::<Vec<_>>();
-    let after = shares(&and(undetected), DEFENDED).0;
+    let after = shares(&and(undetected), defended()).0;
     let found =
         effect("steal, novelty not settled", before, &after, newcomer as usize, |o| o == newcomer as usize);
     assert!(found.gain > 0.02, "{found:?}");
@@ -325,8 +338,8 @@ fn junk_earns_next_to_nothing() {
     let attacker = newcomer() as usize;
     if every() {
         // What junk that is trained on can be compared with: a model trained again without any.
-        let again = train(&world.model.config, packed(&world.documents, |_| false).0, 1);
-        let after = shares_under(&again, &world.documents, DEFENDED).0;
+        let again = train(&world.model.last.config, packed(&world.documents, |_| false).0, 1);
+        let after = shares_under(&again, &world.documents, defended()).0;
         effect("no junk, trained under another seed", before, &after, attacker, |o| o == attacker);
     }
     for (name, tokens) in [
@@ -347,17 +360,17 @@ fn junk_earns_next_to_nothing() {
             }
             let again;
             let model = if trained {
-                again = train(&world.model.config, packed(&documents, |_| false).0, 0);
+                again = train(&world.model.last.config, packed(&documents, |_| false).0, 0);
                 &again
             } else {
                 &world.model
             };
             let seen = if trained { "trained on" } else { "not trained on" };
-            let after = shares_under(model, &documents, DEFENDED).0;
+            let after = shares_under(model, &documents, defended()).0;
             let found = effect(&format!("{name}, {seen}"), before, &after, attacker, |o| o == attacker);
             assert!(found.gain <= TOLERANCE && found.moved <= TOLERANCE, "{found:?}");
             if every() || !trained {
-                let off = shares_under(model, &documents, Rule { own_floor_percent: 0, ..DEFENDED }).0;
+                let off = shares_under(model, &documents, Rule { own_floor_percent: 0, ..defended() }).0;
                 let found = effect("  without own floors", before, &off, attacker, |o| o == attacker);
                 assert!(
                     every() || found.gain > TOLERANCE,

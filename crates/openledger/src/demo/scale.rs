@@ -46,7 +46,7 @@ impl Scale {
         batch: 8,
         epochs: 3,
         steps_min: 48,
-        rank: 8,
+        rank: 16,
     };
 
     /// The size for so many bytes of text.

@@ -41,7 +41,7 @@ impl Default for Options {
             unit_tokens: 256,
             clip_percent: 300,
             floor_percent: 100,
-            own_floor_percent: 350,
+            own_floor_percent: 550,
             cap_percent: 20_000,
             sample: 256,
             shard_blocks: 2,
