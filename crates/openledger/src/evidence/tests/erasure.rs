@@ -71,11 +71,19 @@ fn needles(scene: &Scene, leaf: B256) -> BTreeMap<String, Vec<u8>> {
         let (first, of_scales) = (32 + row * numbers, 32 + rows * numbers + row * scales);
         [first..first + numbers, of_scales..of_scales + scales]
     };
+    let joined = |tokens: &[u32]| tokens.iter().map(u32::to_string).collect::<Vec<_>>().join(",");
+    // The corpus is made from few sentences: what others say too stays.
+    let others: Vec<String> = units
+        .iter()
+        .flat_map(|unit| unit.own_tokens().filter(|(part, _)| part.item != leaf))
+        .map(|(_, tokens)| joined(tokens))
+        .collect();
     for (row, unit) in units.iter().enumerate() {
         for (part, tokens) in unit.own_tokens().filter(|(part, _)| part.item == leaf) {
-            for (number, window) in tokens.chunks_exact(TOKENS).enumerate() {
-                let window: Vec<String> = window.iter().map(u32::to_string).collect();
-                needles.insert(format!("tokens {number} of unit {row}"), window.join(",").into_bytes());
+            for (number, window) in tokens.chunks_exact(TOKENS).map(joined).enumerate() {
+                if !others.iter().any(|other| other.contains(&window)) {
+                    needles.insert(format!("tokens {number} of unit {row}"), window.into_bytes());
+                }
             }
             needles.insert(format!("label of unit {row}"), part.label.clone().into_bytes());
             let slices = of_row(row).into_iter().flat_map(|range| shard[range].chunks_exact(SLICE));
