@@ -180,12 +180,12 @@ impl<'a> Block<'a> {
                 }
             };
         }
-        let mut widened = [0i8; GROUPS_MAX * GROUP * TILE];
+        let widened;
         let packed = match bits {
             Bits::Eight => packed,
             Bits::Four => {
-                widen(packed, &mut widened[..2 * packed.len()]);
-                &widened[..2 * packed.len()]
+                widened = widen(packed);
+                &widened
             }
         };
         for (r, sums) in self.rows.clone().zip(sums) {

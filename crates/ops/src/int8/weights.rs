@@ -215,15 +215,17 @@ fn four_bits(byte: i8, upper: bool) -> i8 {
     half.wrapping_sub(FOUR_BITS_ZERO) as i8
 }
 
-/// Values of a group of a tile as eight bits, from four.
-pub(crate) fn widen(four: &[i8], eight: &mut [i8]) {
+/// Groups of a tile in eight bits, from four.
+pub(crate) fn widen(four: &[i8]) -> Vec<i8> {
     const RUN: usize = QUAD * TILE;
+    let mut eight = vec![0i8; 2 * four.len()];
     for (bytes, runs) in four.as_chunks::<RUN>().0.iter().zip(eight.as_chunks_mut::<{ 2 * RUN }>().0) {
         for (i, byte) in bytes.iter().enumerate() {
             runs[i] = four_bits(*byte, false);
             runs[RUN + i] = four_bits(*byte, true);
         }
     }
+    eight
 }
 
 /// Quantises up to [`GROUP`] values to `levels` and returns their scale; the rest of `q` is left alone.

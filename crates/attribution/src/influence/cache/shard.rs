@@ -1,7 +1,7 @@
 //! Influence features of consecutive rows in four bits, with a scale per row and group of 64 numbers (docs/OPS.md, section 8).
 //!
 //! A query reads every row's feature once, so that its time is the bytes read, and the noise of a score is that of projecting gradients to few dimensions. Four bits add little to
-//! that noise: twice as many dimensions in four bits say more than half of them in eight (docs/benchmarks/attribution.md). Quantising and
+//! that noise: rank 48 in four bits says more than rank 32 in eight, in about the same bytes (docs/benchmarks/attribution.md). Quantising and
 //! product are ops of the set with step verifiers (`Int4Quantise`, `Int8Matmul`), and what is committed are the quantised bytes.
 //!
 //! # File
