@@ -314,6 +314,20 @@ fn peers(
     }
 }
 
+/// Between two looks at a state that is behind.
+const CATCH_UP: Duration = Duration::from_millis(5);
+
+/// Waits until the state is that of the newest block of the index: after a kill between the two it is a block behind, and whoever asked it then would be told of
+/// balances that are not there yet.
+async fn catch_up(state: &dyn StateReader, index: &Index) {
+    while let Ok((root, _)) = state.words(&[]).await {
+        if root == index.head().block.header.state_root {
+            return;
+        }
+        tokio::time::sleep(CATCH_UP).await;
+    }
+}
+
 fn run(
     prepared: Prepared,
     ready: std::sync::mpsc::SyncSender<Ready>,
@@ -386,8 +400,12 @@ fn run(
         if services.rules.validators.len() == 1 {
             // Genesis allocations are written by block 1; with others it may have to wait for them.
             let (mut heads, mut failure) = (index.watch(), index.failure());
+            let caught_up = async {
+                let _ = heads.wait_for(|head| head.block.header.height > 0).await;
+                catch_up(&*services.state, &index).await;
+            };
             tokio::select! {
-                _ = heads.wait_for(|head| head.block.header.height > 0) => {},
+                () = caught_up => {},
                 _ = failure.wait_for(Option::is_some) => {},
             }
         }
