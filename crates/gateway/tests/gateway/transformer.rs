@@ -102,11 +102,11 @@ fn cache(
         .collect();
     let units: Vec<_> =
         examples.iter().zip(&metas).map(|((_, item), meta)| cache::Unit { item, meta: *meta }).collect();
-    let options = Options { rank: 4, sample: 4, unit_tokens: UNIT_TOKENS as u32, ..Options::default() };
-    // Factors that were drawn learned nothing that rises above the floors of what was.
+    let options = Options { rank: 16, sample: 4, unit_tokens: UNIT_TOKENS as u32, ..Options::default() };
+    // Weights and factors that were drawn learned nothing that rises far above the noise.
     let options = match adapter {
         Some(_) => Options { floor_percent: 0, own_floor_percent: 0, ..options },
-        None => options,
+        None => Options { own_floor_percent: 200, ..options },
     };
     let folder = tempfile::tempdir().unwrap();
     let language = match adapter {
