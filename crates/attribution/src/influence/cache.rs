@@ -68,7 +68,7 @@ pub struct Cache {
     pub(super) units: Vec<UnitMeta>,
     /// Which units share a row.
     pub(super) parts: Parts,
-    /// Own noise of each row: root mean square of its scores on sampled rows of other documents.
+    /// Own noise of each row: the standard deviation that the median magnitude of its scores on sampled rows of other documents implies.
     pub(super) noise: Vec<f32>,
     /// Influence features of all rows.
     pub(super) shards: Vec<Shard>,
