@@ -59,7 +59,7 @@ pub fn add_moment(ctx: &Ctx, n: usize, k: usize, a: &[f32], lda: usize, c: &mut 
 ///
 /// # Panics
 /// When the slice is too short for its shape and stride.
-pub fn mirror(n: usize, c: &mut [f32], ldc: usize) {
+pub fn mirror<T: Copy>(n: usize, c: &mut [T], ldc: usize) {
     for i0 in (0..n).step_by(SIDE) {
         for j0 in (0..=i0).step_by(SIDE) {
             for i in i0..(i0 + SIDE).min(n) {

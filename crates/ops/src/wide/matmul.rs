@@ -1,7 +1,7 @@
 //! f64 products in matmul's order.
 
 use crate::lanes::multiversion;
-use crate::matmul::K_BLOCK;
+use crate::matmul::{K_BLOCK, mirror};
 use crate::path::Ctx;
 use crate::threads::{Shared, for_each_range};
 
@@ -130,7 +130,7 @@ pub fn matmul_nt(
     let shape = if symmetric { Shape::Symmetric } else { Shape::Whole };
     product(ctx, m, n, k, a, k, 1, &flipped(n, k, b), c, accumulate, shape);
     if symmetric {
-        mirror(n, c);
+        mirror(n, c, n);
     }
 }
 
@@ -138,7 +138,7 @@ pub fn matmul_nt(
 pub(super) fn upper_times_its_transpose(ctx: &Ctx, n: usize, a: &[f64]) -> Vec<f64> {
     let mut c = vec![0f64; n * n];
     product(ctx, n, n, n, a, n, 1, &flipped(n, n, a), &mut c, false, Shape::SymmetricOfUpper);
-    mirror(n, &mut c);
+    mirror(n, &mut c, n);
     c
 }
 
@@ -186,19 +186,6 @@ enum Shape {
     Symmetric,
     /// Nor anything with the zeros below the diagonal of `a`.
     SymmetricOfUpper,
-}
-
-/// Copies what is below the diagonal above it, in squares that stay in the cache.
-fn mirror(n: usize, c: &mut [f64]) {
-    for i0 in (0..n).step_by(SIDE) {
-        for j0 in (0..=i0).step_by(SIDE) {
-            for i in i0..(i0 + SIDE).min(n) {
-                for j in j0..(j0 + SIDE).min(i) {
-                    c[j * n + i] = c[i * n + j];
-                }
-            }
-        }
-    }
 }
 
 fn product(
